@@ -1,0 +1,79 @@
+"""One family of exceptions. Each message says what was wrong, where, and what to do.
+
+ExtremalError
+├── DataError          logged data that would make training wrong: file, field, row
+├── SpecError          a method cannot take these observations or actions
+├── ConfigError        an unknown name or an impossible value in settings, ids or flags
+├── RunError           a run directory that exists, is damaged, or belongs to other settings
+├── DivergedError      every replica of a run left the finite numbers
+└── MissingExtraError  an optional package is needed; says which extra installs it
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+
+
+class ExtremalError(Exception):
+    """Base of all errors that Extremal raises on purpose."""
+
+
+class DataError(ExtremalError, ValueError):
+    """Logged data that would make training wrong; `file`, `field` and `row` say where."""
+
+    def __init__(self, what: str, *, file: object = None, field: str | None = None, row: int | None = None):
+        self.what, self.file, self.field, self.row = what, file, field, row
+        where = [
+            *([f"file {file}"] if file is not None else []),
+            *([f"field '{field}'"] if field is not None else []),
+            *([f"row {row}"] if row is not None else []),
+        ]
+        super().__init__(f"{', '.join(where)}: {what}" if where else what)
+
+    def within(self, file: object) -> DataError:
+        """The same error, told of `file`."""
+        return DataError(self.what, file=self.file or file, field=self.field, row=self.row)
+
+
+class SpecError(ExtremalError, ValueError):
+    """A method cannot take these observations or actions."""
+
+
+class ConfigError(ExtremalError, ValueError):
+    """An unknown name or an impossible value in settings, ids or flags."""
+
+
+class RunError(ExtremalError):
+    """A run directory that exists already, is damaged, or belongs to other settings."""
+
+
+class DivergedError(ExtremalError, ArithmeticError):
+    """Every replica of a run left the finite numbers."""
+
+
+class MissingExtraError(ExtremalError, ImportError):
+    """An optional package is needed."""
+
+
+def nearest(name: str, known: Iterable[str], *, kind: str) -> ConfigError:
+    """The error for an unknown `name`: names the closest known ones, or all of them when none is close.
+
+    >>> nearest("xqll", ["xql", "iql", "bc"], kind="method").args[0]
+    "unknown method 'xqll'; did you mean 'xql', 'iql'?"
+    """
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(map(repr, close))}?" if close else f"known: {', '.join(sorted(known))}"
+    return ConfigError(f"unknown {kind} {name!r}; {hint}")
+
+
+def require(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import an optional `module`, or say which extra brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.split(".")[0]
+        raise MissingExtraError(f"{purpose} needs the package '{package}': pip install 'extremal[{extra}]'") from error

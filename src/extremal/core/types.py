@@ -1,0 +1,70 @@
+"""The shapes that the parts exchange: a batch of transitions, an agent's state, and the protocols between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from extremal.core.record import record, static
+
+Metrics = dict[str, jax.Array]
+
+
+class Batch(NamedTuple):
+    """B transitions drawn from logged data."""
+
+    observation: jax.Array  # [B, O]
+    action: jax.Array  # [B, A]
+    reward: jax.Array  # [B]
+    next_observation: jax.Array  # [B, O]
+    terminated: jax.Array  # [B], 1.0 where the MDP ended; a time limit is not an end
+
+
+class AgentState(NamedTuple):
+    """Everything that an update changes."""
+
+    online: Any  # NamedTuple of networks, by name
+    target: Mapping[str, Any]  # slow copies, by the name of the network they follow
+    optimiser: Mapping[str, Any]  # Optax states, by the name of the step
+
+
+@record
+class Spec:
+    """What a method must know of the data before it builds networks: shapes, and the range of an action."""
+
+    observation: tuple[int, ...] = static()
+    action: tuple[int, ...] = static()
+    actions: int | None = static(default=None)  # number of discrete actions; None for continuous ones
+
+
+class Objective(Protocol):
+    """What one network minimises: `online.<trains>` moves, everything else is constant.
+
+    `target` is the constant networks with the slow copies put in their places.
+    """
+
+    def __call__(self, online: Any, target: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Metrics]: ...
+
+
+class Policy(Protocol):
+    """Acts on observations as the environment gives them."""
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """Actions [B, A] in the environment's own units for observations [B, O]."""
+        ...
+
+
+class Transform(Protocol):
+    """A change to the data that is fitted once, saved with the agent, and undone when acting.
+
+    `fit` sees the training episodes only and returns itself with its numbers filled in; `apply` changes a dataset;
+    `observation` and `action` carry the change over to acting: raw observation in, raw action out.
+    """
+
+    def fit(self, dataset: Any) -> Transform: ...
+    def apply(self, dataset: Any) -> Any: ...
+    def observation(self, observation: Any) -> Any: ...
+    def action(self, action: Any) -> Any: ...

@@ -1,0 +1,1 @@
+"""Compiled training; knows nothing of losses, objectives and algorithms."""

@@ -1,0 +1,1 @@
+"""Environments: Gymnasium adaptors and the D4RL mazes."""

@@ -1,0 +1,1 @@
+"""Rollouts, normalised scores and honest intervals."""

@@ -1,0 +1,1 @@
+"""Checkpoints, logs and settings on disk, all written atomically."""
