@@ -53,7 +53,7 @@ class Dataset:
     truncated: Any  # [N] bool: a limit cut the episode here, its value goes on (only on an episode's last row)
     starts: Any  # [E + 1] int32: first row of each episode, and N
     slot: Any  # [N] int32: where row i finds its observation
-    card: Card = static(default=Card())  # noqa: RUF009 (frozen)
+    card: Card = static(default=Card())
 
     def __post_init__(self) -> None:
         if isinstance(self.action, np.ndarray):  # on the host; traced and device copies were checked before
