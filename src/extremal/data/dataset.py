@@ -24,6 +24,7 @@ import numpy as np
 from extremal.core.errors import DataError
 from extremal.core.record import record, static
 from extremal.core.types import Batch, Spec
+from extremal.data.invariants import check, column, contiguous, finite, flag, real, same_rows, whole
 
 
 @record
@@ -57,7 +58,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if isinstance(self.action, np.ndarray):  # on the host; traced and device copies were checked before
-            _check(self)
+            check(self)
 
     # ---- building --------------------------------------------------------------------------------------------------
 
@@ -65,30 +66,19 @@ class Dataset:
     def from_episodes(cls, episodes: Sequence[Mapping[str, Any]], *, card: Card | None = None) -> Dataset:
         """One mapping per episode: `observation` [T + 1, *O], `action` [T, ...], `reward` [T], and the flags of the end.
 
-        `terminated` and `truncated` are booleans of the episode (default False), or arrays [T] whose last entry counts.
+        `terminated` and `truncated` are booleans of the episode (default False), or arrays [T] that are set on the last
+        row only; where both are set the MDP ended, and `terminated` wins.
         """
         if not episodes:
             raise DataError("there is no episode", field="episodes")
-        for number, episode in enumerate(episodes):
-            for name in ("observation", "action", "reward"):
-                if name not in episode:
-                    raise DataError(f"episode {number} has no '{name}'", field=name)
-            steps, observations = len(episode["action"]), len(episode["observation"])
-            if observations != steps + 1 or len(episode["reward"]) != steps:
-                raise DataError(
-                    f"episode {number} has {steps} actions, {len(episode['reward'])} rewards and {observations} observations; "
-                    "an episode of T steps has T actions, T rewards and T + 1 observations",
-                    field="observation",
-                )
-        lengths = np.array([len(e["action"]) for e in episodes])
-        if (empty := np.flatnonzero(lengths == 0)).size:
-            raise DataError(f"episode {empty[0]} has no step", field="action")
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        flags = {name: np.zeros(starts[-1], bool) for name in ("terminated", "truncated")}
-        for name, flag in flags.items():
-            flag[starts[1:] - 1] = [bool(np.reshape(np.asarray(e.get(name, False)), -1)[-1]) for e in episodes]
-        join = lambda name: np.concatenate([np.asarray(e[name]) for e in episodes])  # noqa: E731
-        return cls._of(join("observation"), join("action"), join("reward"), starts=starts, card=card, **flags)
+        fields = ("observation", "action", "reward")
+        columns = {name: [_column(e, name, number) for number, e in enumerate(episodes)] for name in fields}
+        _check_episodes(columns)
+        starts = np.cumsum([0, *map(len, columns["action"])])
+        flags = {name: _ends(episodes, name, starts) for name in ("terminated", "truncated")}
+        flags["truncated"] &= ~flags["terminated"]
+        joined = {name: np.concatenate(values) for name, values in columns.items()}
+        return cls._of(**joined, **flags, starts=starts, card=card)
 
     @classmethod
     def from_rows(
@@ -106,76 +96,61 @@ class Dataset:
         """A table with one row a step, in time order.
 
         Args:
-            observation: [N, *O]; action: [N, A] or [N]; reward: [N]; terminated, truncated: [N], 0 or 1.
+            observation: [N, *O]; action: [N, A] or [N]; reward: [N]; terminated, truncated: [N], 0 or 1. Where both are
+                set the MDP ended, and `terminated` wins.
             next_observation: [N, *O]. With it an episode also ends where the next row does not go on from here. Without
                 it the last row of an episode that did not terminate has no successor and is left out, as in D4RL.
-            episode: [N] labels; an episode ends where the label changes.
+            episode: [N] labels; an episode ends where the label changes, and no label may come back.
 
         Raises:
-            DataError: fields of different lengths, NaN, flags that are not 0 or 1, and whatever `Dataset` refuses.
+            DataError: fields of different lengths, NaN, flags that are not 0 or 1, labels that come back, and whatever
+                `Dataset` refuses; rows are those of the table.
         """
-        fields = {"observation": observation, "action": action, "reward": reward, "terminated": terminated}
-        optional = {"truncated": truncated, "next_observation": next_observation, "episode": episode}
-        fields = {k: np.asarray(v) for k, v in (fields | {k: v for k, v in optional.items() if v is not None}).items()}
-        rows = len(fields["action"]) if fields["action"].ndim else 0
-        for name, value in fields.items():
-            if value.ndim == 0 or len(value) != rows:
-                raise DataError(f"has {len(value) if value.ndim else 'no'} rows, 'action' has {rows}", field=name)
-        if rows == 0:
-            raise DataError("there is no row", field="action")
-        observation = fields["observation"]
-        terminated = _flag(fields["terminated"], "terminated")
-        truncated = _flag(fields.get("truncated", np.zeros(rows, bool)), "truncated")
-
-        last = terminated | truncated
+        card = card or Card()
+        given = {"observation": observation, "action": action, "reward": reward, "terminated": terminated}
+        given |= {"truncated": truncated, "next_observation": next_observation, "episode": episode}
+        fields = {name: np.asarray(value) for name, value in given.items() if value is not None}
+        rows = same_rows(fields)
+        ended = flag("terminated", fields["terminated"])
+        cut = flag("truncated", fields.get("truncated", np.zeros(rows, bool))) & ~ended
+        last = ended | cut
+        if "episode" in fields:
+            last |= contiguous(fields["episode"])
         last[-1] = True
-        if episode is not None:
-            last[:-1] |= fields["episode"][1:] != fields["episode"][:-1]
-        if next_observation is not None:
-            follow = fields["next_observation"]
-            if follow.shape != observation.shape:
-                raise DataError(
-                    f"has shape {follow.shape}, 'observation' has {observation.shape}", field="next_observation"
-                )
-            jump = np.abs(observation[1:].astype(np.float64) - follow[:-1]).reshape(rows - 1, -1)
-            last[:-1] |= (jump > 1e-6).any(axis=1)
+        here = finite("observation", real("observation", fields["observation"]))
+        columns = {
+            "action": finite("action", real("action", fields["action"])) if card.actions is None else fields["action"],
+            "reward": finite("reward", real("reward", column("reward", fields["reward"]))),
+            "terminated": ended,
+            "truncated": cut,
+        }
+        if "next_observation" in fields:
+            follow = finite("next_observation", real("next_observation", fields["next_observation"]))
+            if follow.shape != here.shape:
+                raise DataError(f"has shape {follow.shape}, 'observation' has {here.shape}", field="next_observation")
+            with np.errstate(over="ignore"):
+                last[:-1] |= (np.abs(here[1:] - follow[:-1]) > 1e-6).reshape(rows - 1, -1).any(axis=1)
         else:
-            # What follows a last row is unknown: kept where the MDP ended (no value is read there), left out elsewhere.
-            follow = np.concatenate([observation[1:], observation[-1:]])
-            follow[last] = observation[last]
-            gone = last & ~terminated
-            truncated[:-1] |= gone[1:] & truncated[1:] & ~last[:-1]  # the cut moves to the row before it
-            last[:-1] |= gone[1:] & ~last[:-1]
-            keep = ~gone
-            if not keep.any():
-                raise DataError("no row has a successor: every episode is one step long", field="observation")
-            observation, follow, last = observation[keep], follow[keep], last[keep]
-            terminated, truncated = terminated[keep], truncated[keep]
-            fields["action"], fields["reward"] = fields["action"][keep], fields["reward"][keep]
+            keep, follow = _known_successors(here, last, ended, cut)
+            here, follow, last = here[keep], follow[keep], last[keep]
+            columns = {name: value[keep] for name, value in columns.items()}
         ends = np.flatnonzero(last) + 1
-        starts = np.concatenate([[0], ends])
-        return cls._of(
-            np.insert(observation, ends, follow[ends - 1], axis=0),
-            fields["action"],
-            fields["reward"],
-            terminated=terminated,
-            truncated=truncated,
-            starts=starts,
-            card=card,
-        )
+        observation = np.insert(here, ends, follow[ends - 1], axis=0)
+        return cls._of(observation, **columns, starts=np.append(0, ends), card=card)
 
     @classmethod
     def _of(cls, observation, action, reward, *, terminated, truncated, starts, card) -> Dataset:
         card = card or Card()
-        number = lambda name, value, dtype: _numbers(name, value).astype(dtype)  # noqa: E731
-        action = number("action", action, np.int32 if card.actions is not None else np.float32)
-        if card.actions is None and action.ndim == 1:
-            action = action[:, None]
+        if card.actions is not None:
+            action = whole("action", action, card.actions)
+        else:
+            action = real("action", action)
+            action = action[:, None] if action.ndim == 1 else action
         episode = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         return cls(
-            observation=number("observation", observation, np.float32),
+            observation=real("observation", observation),
             action=action,
-            reward=number("reward", reward, np.float32),
+            reward=real("reward", column("reward", reward)),
             terminated=terminated,
             truncated=truncated,
             starts=np.asarray(starts, np.int32),
@@ -231,18 +206,23 @@ class Dataset:
     def select(self, episodes: Any) -> Dataset:
         """The episodes with these numbers, in this order."""
         episodes = np.asarray(episodes)
+        episodes = np.flatnonzero(episodes) if episodes.dtype == bool else episodes
         if episodes.size == 0:
             raise DataError("the selection holds no episode", field="episodes")
-        starts, ends = np.asarray(self.starts[:-1])[episodes], np.asarray(self.starts[1:])[episodes]
-        rows = np.concatenate([np.arange(a, b) for a, b in zip(starts, ends, strict=True)])
-        slots = np.concatenate([np.arange(a, b + 1) + e for a, b, e in zip(starts, ends, episodes, strict=True)])
+        if (odd := episodes[(episodes < 0) | (episodes >= self.episodes)]).size:
+            raise DataError(f"there is no episode {odd[0]}; they are 0 to {self.episodes - 1}", field="episodes")
+        first, lengths = np.asarray(self.starts)[episodes], self.lengths[episodes]
+        starts = np.append(0, np.cumsum(lengths))
+        rows = np.repeat(first - starts[:-1], lengths) + np.arange(starts[-1])
+        slots = np.repeat(first + episodes - starts[:-1] - np.arange(len(episodes)), lengths + 1)
+        slots = slots + np.arange(starts[-1] + len(episodes))
         return Dataset._of(
-            self.observation[slots],
-            self.action[rows],
-            self.reward[rows],
-            terminated=self.terminated[rows],
-            truncated=self.truncated[rows],
-            starts=np.concatenate([[0], np.cumsum(ends - starts)]),
+            np.asarray(self.observation)[slots],
+            np.asarray(self.action)[rows],
+            np.asarray(self.reward)[rows],
+            terminated=np.asarray(self.terminated)[rows],
+            truncated=np.asarray(self.truncated)[rows],
+            starts=starts,
             card=self.card,
         )
 
@@ -292,73 +272,59 @@ class Dataset:
         }
 
 
-def _numbers(name: str, value: Any) -> np.ndarray:
-    value = np.asarray(value)
-    if (
-        value.dtype == object
-        or not (np.issubdtype(value.dtype, np.number) or value.dtype == bool)
-        or np.iscomplexobj(value)
-    ):
-        raise DataError(f"holds {value.dtype}, not real numbers", field=name)
+def _known_successors(
+    here: np.ndarray, last: np.ndarray, ended: np.ndarray, cut: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows to keep [N] where only the next row tells the next observation, and that one [N, *O].
+
+    What follows a last row is unknown: kept where the MDP ended (no value is read there), left out elsewhere, and the
+    row before it, with its cut, becomes the last one. `last` and `cut` are changed in place.
+    """
+    follow = np.concatenate([here[1:], here[-1:]])
+    follow[last] = here[last]
+    gone = last & ~ended
+    if gone.all():
+        raise DataError("no row has a successor: every episode is one step long", field="observation")
+    cut[:-1] |= gone[1:] & cut[1:] & ~last[:-1]
+    last[:-1] |= gone[1:]
+    return ~gone, follow
+
+
+def _column(episode: Mapping[str, Any], name: str, number: int) -> np.ndarray:
+    if name not in episode:
+        raise DataError(f"episode {number} has no '{name}'", field=name)
+    value = np.asarray(episode[name])
+    if value.ndim == 0:
+        raise DataError(f"episode {number} has a single number, expected one entry a step", field=name)
     return value
 
 
-def _flag(value: np.ndarray, name: str) -> np.ndarray:
-    """[N] bool from 0/1 of any type and shape [N] or [N, 1]."""
-    value = _numbers(name, value)
-    value = value[:, 0] if value.shape[1:] == (1,) else value
-    if value.ndim != 1:
-        raise DataError(f"has shape {value.shape}, expected one flag a row", field=name)
-    if (odd := np.flatnonzero((value != 0) & (value != 1))).size:
-        raise DataError(f"is {value[odd[0]]}, expected 0 or 1", field=name, row=int(odd[0]))
-    return value.astype(bool)
-
-
-def _check(data: Dataset) -> None:
-    """The invariants of the store; the first broken one is named with its field and row."""
-    rows, episodes = data.action.shape[0], data.starts.shape[0] - 1
-    for name, length in [
-        ("observation", rows + episodes),
-        ("reward", rows),
-        ("terminated", rows),
-        ("truncated", rows),
-        ("slot", rows),
-    ]:
-        value = getattr(data, name)
-        if value.shape[:1] != (length,):
+def _check_episodes(columns: Mapping[str, Sequence[np.ndarray]]) -> None:
+    for number, (observation, action, reward) in enumerate(zip(*columns.values(), strict=True)):
+        if len(action) == 0:
+            raise DataError(f"episode {number} has no step", field="action")
+        if len(observation) != len(action) + 1 or len(reward) != len(action):
             raise DataError(
-                f"has {value.shape[:1]} entries, expected {length} ({rows} rows, {episodes} episodes)", field=name
+                f"episode {number} has {len(action)} actions, {len(reward)} rewards and {len(observation)} observations; "
+                "an episode of T steps has T actions, T rewards and T + 1 observations",
+                field="observation",
             )
-    for name in ("reward", "terminated", "truncated"):
-        if getattr(data, name).ndim != 1:
-            raise DataError(f"has shape {getattr(data, name).shape}, expected one number a row", field=name)
-    if data.observation.ndim < 2:
-        raise DataError("has no feature axis; expected [rows, features]", field="observation")
-    if episodes < 1 or data.starts[0] != 0 or data.starts[-1] != rows or (np.diff(data.starts) < 1).any():
-        raise DataError(f"must rise from 0 to {rows} in steps of at least one", field="starts")
-    for name in ("observation", "action", "reward"):
-        value = getattr(data, name)
-        if not np.isfinite(value).all():
-            bad = int(np.flatnonzero(~np.isfinite(value.reshape(len(value), -1)).all(axis=1))[0])
-            if name == "observation":  # told as a row: the slot less the episodes before it
-                episode = int(np.searchsorted(data.starts[:-1] + np.arange(episodes), bad, side="right")) - 1
-                bad = min(bad - episode, int(data.starts[episode + 1]) - 1)
-            raise DataError("is NaN or infinite", field=name, row=bad)
-    if (both := np.flatnonzero(data.terminated & data.truncated)).size:
-        raise DataError(
-            "is set together with 'terminated'; a step ends the MDP or is cut by a limit",
-            field="truncated",
-            row=int(both[0]),
-        )
-    inner = np.ones(rows, bool)
-    inner[data.starts[1:] - 1] = False
-    for name in ("terminated", "truncated"):
-        if (odd := np.flatnonzero(getattr(data, name) & inner)).size:
-            raise DataError("is set inside an episode; it belongs on the last row", field=name, row=int(odd[0]))
-    if (
-        data.card.actions is not None
-        and (odd := np.flatnonzero((data.action < 0) | (data.action >= data.card.actions))).size
-    ):
-        raise DataError(
-            f"is {data.action[odd[0]]}, expected 0 to {data.card.actions - 1}", field="action", row=int(odd[0])
-        )
+    for name, values in columns.items():
+        for number, value in enumerate(values):
+            if value.shape[1:] != (expected := values[0].shape[1:]):
+                raise DataError(
+                    f"episode {number} has shape {value.shape[1:]} a row, episode 0 has {expected}", field=name
+                )
+
+
+def _ends(episodes: Sequence[Mapping[str, Any]], name: str, starts: np.ndarray) -> np.ndarray:
+    """[N] bool from one flag an episode, or one a row."""
+    flags = np.zeros(starts[-1], bool)
+    for number, (episode, start, end) in enumerate(zip(episodes, starts[:-1], starts[1:], strict=True)):
+        value = np.asarray(episode.get(name, False))
+        if value.shape not in ((), (end - start,)):
+            raise DataError(
+                f"episode {number} has flags of shape {value.shape}, expected one or {end - start}", field=name
+            )
+        flags[start if value.ndim else end - 1 : end] = flag(name, value.reshape(-1))
+    return flags
