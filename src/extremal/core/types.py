@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
-import numpy as np
 
 from extremal.core.record import record, static
 
@@ -43,18 +42,13 @@ class Spec:
 class Objective(Protocol):
     """What one network minimises: `online.<trains>` moves, everything else is constant.
 
-    `target` is the constant networks with the slow copies put in their places.
+    `target` is the constant networks with the slow copies put in their places, `earlier` the metrics of the steps before.
+    Without a key nothing is random: no dropout, no extra actions (for measuring on held-out data).
     """
 
-    def __call__(self, online: Any, target: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Metrics]: ...
-
-
-class Policy(Protocol):
-    """Acts on observations as the environment gives them."""
-
-    def act(self, observation: np.ndarray) -> np.ndarray:
-        """Actions [B, A] in the environment's own units for observations [B, O]."""
-        ...
+    def __call__(
+        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+    ) -> tuple[jax.Array, Metrics]: ...
 
 
 class Transform(Protocol):

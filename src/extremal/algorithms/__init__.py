@@ -1,0 +1,1 @@
+"""Recipes: one file per family, with settings per benchmark and their sources."""

@@ -1,0 +1,150 @@
+"""The implicit family: fit V to a statistic of Q over the data's actions, Q to r + discount V, and clone by advantage.
+
+XQL and IQL differ in one leaf, the statistic.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from extremal.algorithms.settings import continuous, transforms
+from extremal.core.algorithm import Algorithm, Step, Transitions
+from extremal.core.optimiser import SGD, Adam, Cosine, Polyak
+from extremal.core.record import record, static
+from extremal.core.types import Spec
+from extremal.networks.heads import Critic, GaussianPolicy, Scalar, StateValue
+from extremal.networks.layers import MLP
+from extremal.objectives.critic import FitCritic
+from extremal.objectives.policy import ExponentialAdvantage, WeightedCloning
+from extremal.objectives.statistic import Statistic
+from extremal.objectives.value import FitValue, TrackWeight
+
+
+class Networks(NamedTuple):
+    v: StateValue
+    q: Critic
+    pi: GaussianPolicy
+    log_weight: Scalar | None  # running log of the mean weight, where the loss is divided by it
+
+
+@record
+class ImplicitNetworks:
+    """Sizes of the networks."""
+
+    observation: int = static()
+    action: int = static()
+    width: int = static()
+    depth: int = static()
+    critics: int = static()
+    layer_norm: bool = static()
+    running_weight: bool = static()
+
+    def init(self, key: jax.Array) -> Networks:
+        kv, kq, kp = jax.random.split(key, 3)
+        o, a, hidden = self.observation, self.action, (self.width,) * self.depth
+        return Networks(
+            v=StateValue(net=MLP.init(kv, (o, *hidden, 1), layer_norm=self.layer_norm)),
+            q=Critic(members=tuple(MLP.init(k, (o + a, *hidden, 1)) for k in jax.random.split(kq, self.critics))),
+            pi=GaussianPolicy(net=MLP.init(kp, (o, *hidden, a)), log_std=jnp.zeros(a)),
+            log_weight=Scalar(x=jnp.zeros(())) if self.running_weight else None,
+        )
+
+
+@record
+class Implicit:
+    """Settings that XQL and IQL share."""
+
+    inverse_temperature: float = 3.0
+    """Of the policy weight exp(inverse_temperature (Q - V))."""
+    max_weight: float = 100.0
+    """Largest policy weight."""
+    policy_weight: Literal["advantage", "statistic"] = static(default="advantage")
+    """`advantage`: as above. `statistic`: the weight that belongs to the value statistic (XQL: Eq. 12 with its own beta)."""
+    discount: float = 0.99
+    learning_rate: float = 3e-4
+    policy_schedule: Literal["constant", "cosine"] = static(default="cosine")
+    """Rate of the policy: constant, or a cosine down to 0 at the last update."""
+    policy_dropout: float | None = None
+    """Share of the policy's hidden units silenced in training."""
+    target_rate: float = 0.005
+    """How far the slow critic moves towards the critic after each update."""
+    critics: int = static(default=2)
+    """Number of critics; V and the policy see their minimum (2: double Q)."""
+    width: int = static(default=256)
+    depth: int = static(default=2)
+    """Hidden layers of each network."""
+    batch_size: int = static(default=256)
+    value_layer_norm: bool = static(default=False)
+    """LayerNorm in V."""
+    value_updates: int = static(default=1)
+    """V updates per pass, each on a fresh batch."""
+    random_actions: int = static(default=0)
+    """Uniform actions a state that V sees beside the data's."""
+    huber: float | None = None
+    """Huber threshold of the critic's loss; none: the square."""
+    max_gradient_norm: float | None = None
+    """Bound on the global norm of the gradients of V and Q."""
+    reward_range: float | None = None
+    """Divide rewards by the range of returns and multiply by this."""
+    reward_shift: float | None = None
+    """Add this to every reward (after the division)."""
+    normalise_observation: bool = static(default=False)
+    """Observations to zero mean and unit deviation."""
+
+    def build(self, spec: Spec, statistic: Statistic, *, updates: int, normaliser: float | None = None) -> Algorithm:
+        """The recipe: v, (its normaliser,) pi, q, each seeing what the one before it left.
+
+        Source: [garg2023] Algorithm 1 (offline); [kostrikov2021] Algorithm 1.
+        Differs from the paper: Q is listed first there; the published code of both runs v, pi, q.
+        """
+        observation, action = continuous(type(self).__name__, spec)
+        adam = Adam(learning_rate=self.learning_rate, max_norm=self.max_gradient_norm)
+        schedule = Cosine(horizon=float(updates)) if self.policy_schedule == "cosine" else None
+        weight: Any = (
+            statistic
+            if self.policy_weight == "statistic"
+            else ExponentialAdvantage(
+                statistic=statistic, inverse_temperature=self.inverse_temperature, max_weight=self.max_weight
+            )
+        )
+        fit_value = FitValue(statistic=statistic, normalised=normaliser is not None, random_actions=self.random_actions)
+        track = (
+            ()
+            if normaliser is None
+            else (Step(trains="log_weight", objective=TrackWeight(), optimiser=SGD(learning_rate=normaliser)),)
+        )
+        return Algorithm(
+            networks=ImplicitNetworks(
+                observation=observation,
+                action=action,
+                width=self.width,
+                depth=self.depth,
+                critics=self.critics,
+                layer_norm=self.value_layer_norm,
+                running_weight=normaliser is not None,
+            ),
+            steps=(
+                Step(trains="v", objective=fit_value, optimiser=adam, repeat=self.value_updates),
+                *track,
+                Step(
+                    trains="pi",
+                    objective=WeightedCloning(weight=weight, dropout=self.policy_dropout),
+                    optimiser=Adam(learning_rate=self.learning_rate, schedule=schedule),
+                ),
+                Step(
+                    trains="q",
+                    objective=FitCritic(statistic=statistic, discount=self.discount, huber=self.huber),
+                    optimiser=adam,
+                ),
+            ),
+            slow={"q": Polyak(rate=self.target_rate)},
+            sampler=Transitions(size=self.batch_size),
+            prepare=transforms(
+                reward_range=self.reward_range,
+                reward_shift=self.reward_shift,
+                normalise_observation=self.normalise_observation,
+            ),
+        )

@@ -1,0 +1,55 @@
+"""What every method's settings share: the checks, the transforms they ask for, and the table rows of the papers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from extremal.core.algorithm import Algorithm
+from extremal.core.errors import SpecError
+from extremal.core.record import record, static
+from extremal.core.types import Spec, Transform
+from extremal.data.transforms import NormaliseObservation, RescaleAction, ScaleReward, ShiftReward
+
+
+class Settings(Protocol):
+    """The hyperparameters of one method as one flat record; floats may be swept, the rest shapes the program."""
+
+    def algorithm(self, spec: Spec, *, updates: int) -> Algorithm: ...
+
+
+@record
+class Preset:
+    """Settings for a benchmark, with where they are printed."""
+
+    settings: Any
+    source: str = static()
+
+
+def continuous(method: str, spec: Spec) -> tuple[int, int]:
+    """(O, A) for a method on vectors; anything else is refused in one sentence."""
+    if spec.actions is not None:
+        raise SpecError(f"{method} takes continuous actions; this dataset has {spec.actions} discrete ones")
+    if len(spec.observation) != 1 or len(spec.action) != 1:
+        raise SpecError(
+            f"{method} takes one vector per observation and per action; this dataset has observations of shape "
+            f"{spec.observation} and actions of shape {spec.action}"
+        )
+    return spec.observation[0], spec.action[0]
+
+
+def transforms(
+    *, reward_range: float | None, reward_shift: float | None, normalise_observation: bool
+) -> tuple[Transform, ...]:
+    """The usual transforms in the usual order; actions are always rescaled."""
+    chosen: list[Transform] = [RescaleAction()]
+    if reward_range is not None:
+        chosen.append(ScaleReward(scale=reward_range))
+    if reward_shift is not None:
+        chosen.append(ShiftReward(shift=reward_shift))
+    if normalise_observation:
+        chosen.append(NormaliseObservation())
+    return tuple(chosen)
+
+
+Presets = Mapping[str, Preset]

@@ -1,0 +1,71 @@
+"""Optimisers as records: the numbers are leaves, and the Optax transform is built from them inside the trace."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from extremal.core.record import record
+
+
+class Optimiser(Protocol):
+    """How one network follows its gradient."""
+
+    def transform(self) -> optax.GradientTransformation: ...
+
+
+@record
+class Cosine:
+    """Factor on the learning rate: from 1 at the first update down to 0 at `horizon` updates, and 0 after it."""
+
+    horizon: float
+
+    def __call__(self, count: jax.typing.ArrayLike) -> jax.Array:
+        return 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(jnp.asarray(count, jnp.float32) / self.horizon, 1.0)))
+
+
+@record
+class Adam:
+    """Adam, with an optional schedule of the rate and an optional bound on the global norm of the gradient.
+
+    Source: [kingma2015] Algorithm 1.
+    """
+
+    learning_rate: float = 3e-4
+    schedule: Cosine | None = None
+    max_norm: float | None = None
+
+    def transform(self) -> optax.GradientTransformation:
+        rate, schedule = self.learning_rate, self.schedule
+        adam = optax.adam(rate if schedule is None else lambda count: rate * schedule(count))
+        return adam if self.max_norm is None else optax.chain(optax.clip_by_global_norm(self.max_norm), adam)
+
+
+@record
+class SGD:
+    """Plain gradient descent. On the loss (x - y)^2 / 2 of a scalar x it is an exponential moving average of y."""
+
+    learning_rate: float
+
+    def transform(self) -> optax.GradientTransformation:
+        return optax.sgd(self.learning_rate)
+
+
+def descend(optimiser: Optimiser, gradient: Any, state: Any, params: Any) -> tuple[Any, Any]:
+    """One step: the new parameters and the new optimiser state."""
+    with jax.numpy_dtype_promotion("standard"):  # Optax mixes integer counts and float decays
+        change, state = optimiser.transform().update(gradient, state, params)
+        return optax.apply_updates(params, change), state
+
+
+@record
+class Polyak:
+    """A slow copy: after each update it moves by `rate` of the way to the network it follows; rate 1 is a hard copy."""
+
+    rate: float
+
+    def follow(self, slow: Any, online: Any) -> Any:
+        return optax.incremental_update(online, slow, self.rate)

@@ -1,0 +1,127 @@
+"""What is done to data before training: fitted on the training episodes, saved with the agent, undone when acting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from extremal.core.errors import DataError
+from extremal.core.record import record
+from extremal.data.dataset import Dataset
+
+
+class _Unchanged:
+    """Acting is the same with and without this transform, and there is nothing to fit."""
+
+    def fit(self, dataset: Dataset) -> Any:
+        return self
+
+    def observation(self, observation: Any) -> Any:
+        return observation
+
+    def action(self, action: Any) -> Any:
+        return action
+
+
+@record
+class RescaleAction(_Unchanged):
+    """Actions to [-1, 1], feature by feature, from the declared range or else the observed one; clipped to it.
+
+    A feature that never varies is left where it is.
+    """
+
+    centre: Any = None  # [A]
+    half: Any = None  # [A]
+
+    def fit(self, dataset: Dataset) -> RescaleAction:
+        card, action = dataset.card, np.asarray(dataset.action)
+        low = action.min(axis=0) if card.action_low is None else np.asarray(card.action_low, np.float32)
+        high = action.max(axis=0) if card.action_high is None else np.asarray(card.action_high, np.float32)
+        half = np.where(high > low, (high - low) / 2.0, 1.0)
+        return RescaleAction(centre=((low + high) / 2.0).astype(np.float32), half=half.astype(np.float32))
+
+    def apply(self, dataset: Dataset) -> Dataset:
+        return dataset.replace(action=np.clip((dataset.action - self.centre) / self.half, -1.0, 1.0))
+
+    def action(self, action: Any) -> Any:
+        return action * jnp.broadcast_to(self.half, action.shape) + jnp.broadcast_to(self.centre, action.shape)
+
+
+@record
+class NormaliseObservation(_Unchanged):
+    """Zero mean and unit deviation, feature by feature: (x - mean) / (deviation + 1e-3).
+
+    Source: [fujimoto2021] Eq. (6).
+    """
+
+    mean: Any = None  # [O]
+    deviation: Any = None  # [O]
+
+    def fit(self, dataset: Dataset) -> NormaliseObservation:
+        x = np.asarray(dataset.observation, np.float64)
+        return NormaliseObservation(
+            mean=x.mean(axis=0).astype(np.float32), deviation=(x.std(axis=0) + 1e-3).astype(np.float32)
+        )
+
+    def apply(self, dataset: Dataset) -> Dataset:
+        return dataset.replace(observation=(dataset.observation - self.mean) / self.deviation)
+
+    def observation(self, observation: Any) -> Any:
+        shape = observation.shape
+        return (observation - jnp.broadcast_to(self.mean, shape)) / jnp.broadcast_to(self.deviation, shape)
+
+
+@record
+class ScaleReward(_Unchanged):
+    """Rewards times `scale` over the range of the episodes' returns (best less worst).
+
+    Source: [kostrikov2021] App. B, locomotion.
+    Differs from the paper: the paper divides by the range only; its published code multiplies by 1000, and the inverse
+    temperature of 3 depends on that.
+    """
+
+    scale: float
+    spread: Any = None  # [] best return less worst
+
+    def fit(self, dataset: Dataset) -> ScaleReward:
+        spread = dataset.returns.max() - dataset.returns.min()
+        if not spread > 0.0:
+            raise DataError(
+                "all episodes have the same return, so rewards cannot be divided by its range; drop `reward_range`",
+                field="reward",
+            )
+        return ScaleReward(scale=self.scale, spread=np.float32(spread))
+
+    def apply(self, dataset: Dataset) -> Dataset:
+        return dataset.replace(reward=(dataset.reward * (self.scale / self.spread)).astype(np.float32))
+
+
+@record
+class ShiftReward(_Unchanged):
+    """Rewards plus `shift` (AntMaze: -1, so that every step costs).
+
+    Source: [kostrikov2021] App. B, AntMaze.
+    """
+
+    shift: float
+
+    def apply(self, dataset: Dataset) -> Dataset:
+        return dataset.replace(reward=(dataset.reward + np.float32(self.shift)).astype(np.float32))
+
+
+@record
+class BestEpisodes(_Unchanged):
+    """The episodes of highest return that together hold at most `fraction` of the steps, and at least the best one.
+
+    Source: [kostrikov2021] Table 1 (10%BC).
+    """
+
+    fraction: float
+
+    def apply(self, dataset: Dataset) -> Dataset:
+        order = np.argsort(-dataset.returns, kind="stable")
+        steps = np.cumsum(dataset.lengths[order])
+        kept = max(1, int(np.searchsorted(steps, self.fraction * dataset.rows, side="right")))
+        return dataset.select(np.sort(order[:kept]))

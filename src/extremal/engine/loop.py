@@ -1,0 +1,92 @@
+"""Training as a stream: the caller takes one chunk after another and evaluates, logs and saves between them."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from extremal.core.algorithm import Algorithm
+from extremal.core.types import AgentState
+from extremal.data.dataset import Dataset
+from extremal.engine.offline import NEVER
+from extremal.engine.replicas import How, fastest, train_replicas
+
+
+@dataclasses.dataclass(frozen=True)
+class Divergence:
+    """Where one replica left the finite numbers."""
+
+    replica: int
+    update: int
+    metric: str  # network/metric, or 'parameters'
+
+    @property
+    def advice(self) -> str:
+        return (
+            f"replica {self.replica} left the finite numbers at update {self.update}, first seen in {self.metric}; its last "
+            "good state is kept. Check the scale of the rewards (`extremal data check`), then try a larger beta, LayerNorm in V "
+            "(--value-layer-norm), a smaller learning rate, or --max-gradient-norm 1"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """After a chunk: where training stands. `states` is valid until the next chunk is asked for."""
+
+    update: int
+    states: AgentState  # [R, ...]
+    metrics: dict[str, np.ndarray]  # [R] means over the chunk
+    alive: np.ndarray  # [R] bool
+    diverged: tuple[Divergence, ...]  # found in this chunk
+    seconds: float  # spent on the chunk, compilation apart
+    compile_seconds: float  # spent on compilation; 0 after the first chunk
+
+
+def train(
+    algorithms: Algorithm,
+    states: AgentState,
+    dataset: Dataset,
+    keys: jax.Array,
+    *,
+    updates: int,
+    every: int,
+    start: int = 0,
+    alive: np.ndarray | None = None,
+    how: How | None = None,
+) -> Iterator[Progress]:
+    """Train all replicas from update `start` to `updates`, yielding after every multiple of `every`, and at the end.
+
+    `states` is donated to the first chunk. Ends early when no replica is alive.
+    """
+    living = np.ones(keys.shape[0], bool) if alive is None else alive
+    how = how or fastest()
+    at = lambda i: jnp.asarray(i, jnp.int32)  # noqa: E731
+    clock = time.perf_counter()
+    program = train_replicas.lower(
+        algorithms, states, dataset, keys, jnp.asarray(living), at(0), at(0), how=how
+    ).compile()
+    compiling = time.perf_counter() - clock
+    while start < updates and living.any():
+        stop = min((start // every + 1) * every, updates)
+        clock = time.perf_counter()
+        states, chunk = program(algorithms, states, dataset, keys, jnp.asarray(living), at(start), at(stop))
+        chunk = jax.device_get(chunk)
+        seconds = time.perf_counter() - clock
+        diverged = tuple(_divergence(int(r), chunk, stop) for r in np.flatnonzero(living & ~chunk.finite))
+        living = living & chunk.finite
+        yield Progress(stop, states, chunk.mean, living, diverged, seconds, compiling)
+        start, compiling = stop, 0.0
+
+
+def _divergence(replica: int, chunk: Any, stop: int) -> Divergence:
+    first = {name: int(update[replica]) for name, update in chunk.failed.items()}
+    metric = min(first, key=lambda name: first[name])
+    if first[metric] == NEVER:
+        return Divergence(replica, stop, "parameters")
+    return Divergence(replica, first[metric], metric)

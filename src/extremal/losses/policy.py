@@ -1,0 +1,24 @@
+"""Weights and losses that turn values into a policy."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def advantage_weight(
+    advantage: jax.Array, *, inverse_temperature: jax.Array | float, max_weight: jax.Array | float
+) -> jax.Array:
+    """exp(inverse_temperature * advantage), at most `max_weight`; clamped before the exponential, so never infinite.
+
+    Source: [kostrikov2021] Eq. (7); [peng2019] Eq. (14).
+    """
+    return jnp.exp(jnp.minimum(inverse_temperature * advantage, jnp.log(max_weight)))
+
+
+def cloning(weight: jax.Array, log_prob: jax.Array) -> jax.Array:
+    """Scalar -mean(weight log pi(a|s)); a weight is a constant, whatever it was computed from.
+
+    Source: [kostrikov2021] Eq. (7); [garg2023] Eq. (12).
+    """
+    return -jnp.mean(jax.lax.stop_gradient(weight) * log_prob)

@@ -1,0 +1,41 @@
+"""Regressions whose minimiser in V says how good the best supported action is. `error` is Q - V, elementwise."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def gumbel_regression(error: jax.Array, *, beta: jax.Array | float, clip: jax.Array | float = jnp.inf) -> jax.Array:
+    """phi(z) - z - 1 with z = error / beta; phi is exp up to `clip` and its tangent beyond. Same shape as `error`.
+
+    With clip = inf the minimiser in V of its mean is exactly beta log E exp(Q / beta). The tangent bounds the influence
+    of an outlier by exp(clip) without a dead zone: the slope never vanishes, and float32 never overflows.
+
+    Source: [garg2023] Eq. (7), (11). Symbols: error = Q - V, beta > 0 in units of Q.
+    Differs from the paper: beyond `clip` the exponential goes on as its tangent (clip = inf is the paper's loss).
+    """
+    z = error / beta
+    below = jnp.minimum(z, clip)
+    return jnp.exp(below) * (1.0 + (z - below)) - z - 1.0
+
+
+def batch_max_gumbel_regression(error: jax.Array, *, beta: jax.Array | float, clip: jax.Array | float) -> jax.Array:
+    """exp(z - m) - z exp(-m) - exp(-m), z = error / beta clamped to +-`clip`, m = max(batch max of z, -1), constant.
+
+    Dividing by the batch's own maximum makes the minimiser depend on the batch size (it is too low), and the clamp has
+    a dead zone: beyond it the slope is zero. It is here because it is what the published numbers were made with.
+
+    Source: [garg2023] App. D.3. Symbols: error = Q - V.
+    """
+    z = jnp.clip(error / beta, -clip, clip)
+    peak = jax.lax.stop_gradient(jnp.maximum(jnp.max(z), -1.0))
+    return jnp.exp(z - peak) - (z + 1.0) * jnp.exp(-peak)
+
+
+def expectile_regression(error: jax.Array, *, expectile: jax.Array | float) -> jax.Array:
+    """|expectile - 1(error < 0)| error^2; the minimiser in V of its mean is the expectile of Q.
+
+    Source: [kostrikov2021] Eq. (5). Symbols: error = Q - V, 0 < expectile < 1.
+    """
+    return jnp.abs(expectile - (error < 0.0).astype(error.dtype)) * error**2

@@ -1,0 +1,58 @@
+"""Networks with a meaning: values, critics, policies."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from extremal.core.record import record
+from extremal.distributions import Gaussian
+from extremal.networks.layers import MLP
+
+
+@record
+class StateValue:
+    """V(s): [B] from observations [B, O]."""
+
+    net: MLP
+
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        return self.net(observation)[..., 0]
+
+
+@record
+class Critic:
+    """An ensemble of Q(s, a): [E, B] from observations [B, O] and actions [B, A]."""
+
+    members: tuple[MLP, ...]
+
+    def __call__(self, observation: jax.Array, action: jax.Array) -> jax.Array:
+        x = jnp.concatenate([observation, action], axis=-1)
+        return jnp.stack([member(x)[..., 0] for member in self.members])
+
+
+@record
+class GaussianPolicy:
+    """A normal over actions: its mean is squashed by tanh, its deviation does not depend on the state.
+
+    Source: [kostrikov2021] App. B.
+    """
+
+    net: MLP
+    log_std: jax.Array  # [A]
+
+    def __call__(
+        self, observation: jax.Array, *, dropout: jax.Array | float | None = None, key: jax.Array | None = None
+    ) -> Gaussian:
+        mean = jnp.tanh(self.net(observation, dropout=dropout, key=key))
+        return Gaussian(mean, jnp.broadcast_to(jnp.clip(self.log_std, -5.0, 2.0), mean.shape))
+
+
+@record
+class Scalar:
+    """One learned number: a running normaliser, or a dual weight."""
+
+    x: jax.Array  # []
+
+    def __call__(self) -> jax.Array:
+        return self.x

@@ -1,0 +1,39 @@
+"""Fit Q(s, a) to the reward and the value of what follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from extremal.core.record import record
+from extremal.core.types import Batch, Metrics
+from extremal.losses.td import td_target
+from extremal.objectives.statistic import Statistic
+
+
+@record
+class FitCritic:
+    """sum over critics of mean (r + discount V(s') - Q_k(s, a))^2; V has no slow copy.
+
+    With `huber`, the square goes on linearly beyond that error: huber_delta / 2 |error| less a constant, as the square's half.
+
+    Source: [kostrikov2021] Eq. (6); [garg2023] Eq. (14).
+    Differs from the paper: `huber` (published XQL code has 20; the paper has the square).
+    """
+
+    statistic: Statistic
+    discount: float
+    huber: float | None = None
+
+    def __call__(
+        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+    ) -> tuple[jax.Array, Metrics]:
+        value = self.statistic.value(target.v(batch.next_observation))
+        y = td_target(batch.reward, batch.terminated, value, discount=self.discount)
+        q = online.q(batch.observation, batch.action)  # [E, B]
+        error = q - jnp.broadcast_to(y, q.shape)
+        loss = error**2 if self.huber is None else optax.huber_loss(error, delta=self.huber)
+        return jnp.sum(jnp.mean(loss, axis=1)), {"mean": jnp.mean(q), "error": jnp.mean(jnp.abs(error))}

@@ -1,0 +1,65 @@
+"""Fit V(s) to a statistic of Q(s, a) over the data's actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from extremal.core.record import record, static
+from extremal.core.types import Batch, Metrics
+from extremal.objectives.statistic import Statistic
+
+
+@record
+class FitValue:
+    """mean of statistic.loss(min_k Q_k(s, a), V(s)), Q from the slow copy.
+
+    With `normalised`, the loss is divided by a running average of its weights (`TrackWeight`), which is known before
+    the batch is drawn: that rescales the step, and leaves the minimiser where it is. `random_actions` adds as many
+    uniform actions a state to the data's: mu becomes a mixture of both.
+
+    Source: [garg2023] Eq. (11); [kostrikov2021] Eq. (5).
+    """
+
+    statistic: Statistic
+    normalised: bool = static(default=False)
+    random_actions: int = static(default=0)
+
+    def __call__(
+        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+    ) -> tuple[jax.Array, Metrics]:
+        q = jnp.min(target.q(batch.observation, batch.action), axis=0)
+        v = online.v(batch.observation)
+        value = self.statistic.value(v)
+        metrics = {
+            "mean": jnp.mean(value),
+            "advantage": jnp.mean(q - value),
+            "weight": jnp.mean(self.statistic.weight(q, v)),
+        }
+        if self.random_actions and key is not None:
+            extra = self._random(target, batch, key)  # [R, B]
+            q, v = jnp.concatenate([q[None], extra]), jnp.broadcast_to(v[None], (1 + self.random_actions, *v.shape))
+        loss = jnp.mean(self.statistic.loss(q, v))
+        if self.normalised:
+            loss = loss * jnp.exp(-jax.lax.stop_gradient(target.log_weight()))
+        return loss, metrics
+
+    def _random(self, target: Any, batch: Batch, key: jax.Array) -> jax.Array:
+        """[R, B] pessimistic Q of uniform actions in [-1, 1]; one product of rank 2."""
+        count, (rows, size) = self.random_actions, batch.action.shape
+        action = jax.random.uniform(key, (count * rows, size), minval=-1.0, maxval=1.0)
+        observation = jnp.tile(batch.observation, (count, 1))
+        return jnp.min(target.q(observation, action), axis=0).reshape(count, rows)
+
+
+@record
+class TrackWeight:
+    """(x - log mean weight)^2 / 2 of a scalar x: under SGD, the running average of the log of the batch's mean weight."""
+
+    def __call__(
+        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+    ) -> tuple[jax.Array, Metrics]:
+        level = jnp.log(earlier["v/weight"])
+        return 0.5 * (online.log_weight() - level) ** 2, {}
