@@ -1,0 +1,209 @@
+"""The figures of a report: learning curves with bands, losses and value statistics, and value maps of mazes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from extremal.evaluation.statistics import band
+from extremal.report.runs import Run, curves, names
+from extremal.report.style import DASHES, INK, MUTED, PAPER, RULE, colours, figure
+
+POINTS = 300  # of a drawn curve; more cannot be seen
+
+
+def learning(runs: Sequence[Run]) -> Any | None:
+    """Score over updates, one panel per dataset; None where no run was evaluated."""
+    panels = _by_dataset([run for run in runs if run.judge])
+    if not panels:
+        return None
+    drawn = figure(9.6, 3.6 * len(panels))
+    axes = drawn.subplots(len(panels), 1, squeeze=False)[:, 0]
+    for axis, panel in zip(axes, panels, strict=True):
+        learning_panel(axis, panel)
+        if len(panels) > 1:
+            axis.set_title(panel[0].dataset["name"])
+    return drawn
+
+
+def learning_panel(axis: Any, runs: Sequence[Run]) -> None:
+    """Mean over seeds with its 95 % interval; the last checkpoint is marked and named."""
+    ends = []
+    for label, colour, dash, run, replicas in _lines(runs):
+        column, _, words = run.judge or ("return", "return", "return")
+        updates, values = curves(run.evaluations, column, replicas)
+        if not updates.size:
+            continue
+        percent = 100.0 if column == "success" else 1.0
+        _curve(axis, updates, percent * values, colour, dash)
+        last = percent * np.nanmean(values[:, -1])
+        axis.plot(updates[-1], last, "o", color=colour, markersize=5.5, markeredgecolor=PAPER, clip_on=False, zorder=4)
+        ends.append((last, label, colour))
+        axis.set_ylabel(f"{words} (%)" if column == "success" else words)
+        if column == "success":
+            axis.set_ylim(-3, 103)
+    _name_ends(axis, ends)
+    _updates(axis)
+    axis.set_xlabel("updates")
+
+
+def training(runs: Sequence[Run]) -> Any | None:
+    """Every logged metric as a small panel; the same metric on held-out episodes is dashed beside it."""
+    logged = sorted({name for run in runs for name in run.metrics} - {"update", "replica", "updates_per_second"})
+    shown = sorted(
+        {name.removeprefix("heldout/") for name in logged}, key=lambda n: (n.split("/")[0], "loss" not in n, n)
+    )
+    if not shown:
+        return None
+    across = 3
+    down = math.ceil(len(shown) / across)
+    drawn = figure(9.6, 1.9 * down + 0.3)
+    axes = drawn.subplots(down, across, squeeze=False).ravel()
+    for axis, name in zip(axes, shown, strict=False):
+        _training_panel(axis, runs, name)
+    for axis in axes[len(shown) :]:
+        axis.set_axis_off()
+    return drawn
+
+
+def _training_panel(axis: Any, runs: Sequence[Run], name: str) -> None:
+    extent: list[np.ndarray] = []
+    for _, colour, dash, run, replicas in _lines(runs):
+        for column, style in ((name, dash), (f"heldout/{name}", DASHES[2])):
+            updates, values = curves(run.metrics, column, replicas)
+            if updates.size:
+                _curve(axis, updates, values, colour, style, width=1.3 if style == dash else 1.1)
+                extent.append(values[np.isfinite(values)])
+    axis.set_title(name, fontsize=9)
+    axis.tick_params(labelsize=8)
+    _updates(axis)
+    axis.locator_params(axis="x", nbins=4)
+    together = np.concatenate(extent)
+    if together.min() > 0 and together.max() > 1000 * together.min():
+        axis.set_yscale("log")
+    else:
+        axis.locator_params(axis="y", nbins=4)
+
+
+def mazes(runs: Sequence[Run]) -> Any | None:
+    """The value map of each maze run with its trajectories; one colour scale for all."""
+    mapped = [run for run in runs if run.maze is not None]
+    if not mapped:
+        return None
+    across = min(len(mapped), 3)
+    down = math.ceil(len(mapped) / across)
+    x0, x1, y0, y1 = mapped[0].maze["extent"] if mapped[0].maze is not None else (0, 1, 0, 1)
+    width = 9.6 / across
+    drawn = figure(9.6, (width * 0.86 * (y1 - y0) / (x1 - x0) + 0.45) * down + (0.55 if down == 1 else 0.3))
+    axes = drawn.subplots(down, across, squeeze=False).ravel()
+    maze_panels(drawn, list(axes), mapped, names(mapped))
+    return drawn
+
+
+def maze_panels(drawn: Any, axes: list[Any], runs: Sequence[Run], titles: Sequence[str]) -> None:
+    """Fill `axes` with the mazes of `runs`, and put one colour bar beside them."""
+    values = [run.maze["value"] for run in runs if run.maze is not None and "value" in run.maze]
+    finite = np.concatenate([value[np.isfinite(value)] for value in values]) if values else np.empty(0)
+    scale = (float(finite.min()), float(finite.max())) if finite.size else None
+    image = None
+    for axis, run, title in zip(axes, runs, titles, strict=False):
+        image = _maze(axis, run.maze or {}, scale) or image
+        axis.set_title(title)
+    for axis in axes[len(runs) :]:
+        axis.set_axis_off()
+    if image is not None:
+        bar = drawn.colorbar(image, ax=axes, shrink=0.75, aspect=24, pad=0.015, label="V(s) at rest")
+        bar.outline.set_visible(False)
+
+
+def _maze(axis: Any, maze: dict[str, np.ndarray], scale: tuple[float, float] | None) -> Any | None:
+    from matplotlib.patches import Rectangle
+
+    x0, x1, y0, y1 = (float(v) for v in maze["extent"])
+    value, image = maze.get("value"), None
+    if scale is not None and value is not None and np.isfinite(value).any():
+        image = axis.imshow(
+            np.ma.masked_invalid(value),
+            origin="lower",
+            extent=(*_edges(maze["x"]), *_edges(maze["y"])),
+            cmap="cividis",
+            vmin=scale[0],
+            vmax=scale[1],
+            interpolation="nearest",
+        )
+    for x, y, width, height in maze["walls"]:
+        axis.add_patch(Rectangle((x, y), width, height, facecolor=RULE, edgecolor=RULE, linewidth=0.5, zorder=2))
+    for first, last in zip(maze["offsets"][:-1], maze["offsets"][1:], strict=True):
+        path = maze["trajectories"][first:last]
+        if image is not None:  # a dark rim keeps a light line visible on both ends of the colour scale
+            axis.plot(path[:, 0], path[:, 1], color="#00000055", linewidth=1.6, zorder=3)
+        axis.plot(path[:, 0], path[:, 1], color="#ffffffd0" if image is not None else MUTED, linewidth=0.8, zorder=3)
+    axis.plot(*np.atleast_2d(maze["start"]).T, "o", color=PAPER, markeredgecolor=INK, markersize=3.5, zorder=4)
+    axis.plot(
+        *maze["goal"], "*", color="#e6194b", markeredgecolor="#ffffff", markeredgewidth=0.7, markersize=14, zorder=5
+    )
+    axis.set(xlim=(x0, x1), ylim=(y0, y1), aspect="equal", xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+    axis.grid(False)
+    return image
+
+
+def _edges(centres: np.ndarray) -> tuple[float, float]:
+    """The outer edges of evenly spaced cells."""
+    half = (centres[-1] - centres[0]) / max(len(centres) - 1, 1) / 2
+    return float(centres[0] - half), float(centres[-1] + half)
+
+
+def _by_dataset(runs: Sequence[Run]) -> list[list[Run]]:
+    panels: dict[str, list[Run]] = {}
+    for run in runs:
+        panels.setdefault(run.dataset["hash"], []).append(run)
+    return list(panels.values())
+
+
+def _lines(runs: Sequence[Run]):
+    """(label, colour, dash, run, replicas) of every line: a method has its colour, a swept value its dash."""
+    colour = colours([run.method for run in runs])
+    drawn: dict[str, int] = {}
+    for run, name in zip(runs, names(runs), strict=True):
+        for group in run.groups:
+            number = drawn[run.method] = drawn.get(run.method, -1) + 1
+            label = f"{name}, {group.label}" if group.label else name
+            yield label, colour[run.method], DASHES[number % len(DASHES)], run, group.replicas
+
+
+def _curve(axis: Any, updates: np.ndarray, values: np.ndarray, colour: str, dash: Any, width: float = 1.8) -> None:
+    keep = np.unique(np.linspace(0, len(updates) - 1, min(POINTS, len(updates))).astype(int))
+    updates, values = updates[keep], values[:, keep]
+    low, high = band(values)
+    axis.fill_between(updates, low, high, color=colour, alpha=0.16, linewidth=0)
+    axis.plot(updates, np.nanmean(values, axis=0), color=colour, linestyle=dash, linewidth=width)
+
+
+def _name_ends(axis: Any, ends: list[tuple[float, str, str]]) -> None:
+    """Names at the right end of the curves, moved apart where they would overlap."""
+    low, high = axis.get_ylim()
+    gap, places = 0.075 * (high - low), []
+    for value, _, _ in sorted(ends):
+        places.append(max(value, places[-1] + gap) if places else value)
+    shift = max(0.0, places[-1] - high) if places else 0.0
+    for place, (_, label, colour) in zip(places, sorted(ends), strict=True):
+        y = (place - shift - low) / (high - low)
+        axis.annotate(
+            label,
+            (1.012, y),
+            xycoords="axes fraction",
+            color=colour,
+            va="center",
+            fontweight="bold",
+            annotation_clip=False,
+        )
+
+
+def _updates(axis: Any) -> None:
+    axis.set_xlim(left=0)
+    axis.margins(x=0.02)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")

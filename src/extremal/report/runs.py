@@ -1,0 +1,201 @@
+"""A run directory, read back: settings, curves, results. Nothing here trains or draws."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from extremal.core.errors import RunError
+
+Columns = dict[str, np.ndarray]
+
+# What an evaluation can be judged by, best first: column of evaluations.csv, name in summary.json, words for an axis.
+JUDGES = (
+    ("success", "success_rate", "success rate"),
+    ("score", "normalised_score", "normalised score"),
+    ("return", "return", "return"),
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Replicas that differ by their seed alone."""
+
+    label: str
+    overrides: dict[str, Any]
+    replicas: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run directory holds. `summary` is empty and `maze` None where the run has not got so far."""
+
+    path: Path
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    metrics: Columns  # one row a chunk and replica
+    evaluations: Columns  # one row an evaluation episode
+    maze: dict[str, np.ndarray] | None
+
+    @property
+    def method(self) -> str:
+        return str(self.config["method"]).upper()
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        return self.config["dataset"]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.config.get("settings", {})
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        return self.summary.get("results", [])
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """One per combination of swept settings, in the order of the replicas."""
+        found: dict[str, Group] = {}
+        for number, replica in enumerate(self.config["replicas"]):
+            overrides = replica.get("overrides", {})
+            name = ", ".join(f"{key} {value_text(value)}" for key, value in overrides.items())
+            before = found.get(name, Group(name, overrides, ()))
+            found[name] = Group(name, overrides, (*before.replicas, number))
+        return tuple(found.values())
+
+    @cached_property
+    def judge(self) -> tuple[str, str, str] | None:
+        """The best measure that the evaluations hold; None without a simulator."""
+        for judge in JUDGES:
+            if np.isfinite(self.evaluations.get(judge[0], np.empty(0))).any():
+                return judge
+        return None
+
+    @property
+    def reached(self) -> int:
+        """The last update that the metrics tell of."""
+        update = self.metrics.get("update", np.empty(0))
+        return int(update.max()) if update.size else 0
+
+    @property
+    def diverged(self) -> list[str]:
+        """One sentence of advice per replica that left the finite numbers."""
+        return [advice(item) for item in self.summary.get("diverged", [])]
+
+
+def read_run(path: Path) -> Run:
+    """Read a run directory.
+
+    Raises:
+        RunError: `path` is no run directory, or a file in it is damaged; names the file and the line.
+    """
+    config = _json(path / "config.json")
+    if config is None:
+        raise RunError(f"{path} is no run directory: it has no config.json; give the folder that `--out` named")
+    for field in ("method", "replicas", "dataset"):
+        if field not in config:
+            raise RunError(f"{path / 'config.json'} has no '{field}'; the file is damaged or of another format")
+    maze = path / "maze.npz"
+    return Run(
+        path=path,
+        config=config,
+        summary=_json(path / "summary.json") or {},
+        metrics=_columns(path / "metrics.csv"),
+        evaluations=_columns(path / "evaluations.csv"),
+        maze=_arrays(maze) if maze.exists() else None,
+    )
+
+
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """Read run directories, in this order."""
+    if not paths:
+        raise RunError("no run was given; name at least one run directory")
+    return [read_run(Path(path)) for path in paths]
+
+
+def names(runs: Sequence[Run]) -> list[str]:
+    """A short name for each run: the method, and the folder where two runs share it."""
+    methods = [run.method for run in runs]
+    return [
+        method if methods.count(method) == 1 else f"{method} ({run.path.resolve().name})"
+        for method, run in zip(methods, runs, strict=True)
+    ]
+
+
+def curves(columns: Columns, name: str, replicas: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Updates [P] and values [S, P] of column `name`: the mean of a replica's rows at each update, NaN where it has none."""
+    if name not in columns:
+        return np.empty(0), np.empty((len(replicas), 0))
+    updates = np.unique(columns["update"])
+    values = np.full((len(replicas), len(updates)), np.nan)
+    for number, replica in enumerate(replicas):
+        rows = (columns["replica"] == replica) & np.isfinite(columns[name])
+        at = np.searchsorted(updates, columns["update"][rows])
+        count = np.bincount(at, minlength=len(updates))
+        total = np.bincount(at, weights=columns[name][rows], minlength=len(updates))
+        values[number, count > 0] = total[count > 0] / count[count > 0]
+    some = np.isfinite(values).any(axis=0)
+    return updates[some], values[:, some]
+
+
+def advice(item: Any) -> str:
+    """The sentence of one entry of summary.json's `diverged`."""
+    if isinstance(item, dict):
+        return str(item.get("advice") or ", ".join(f"{key} {value}" for key, value in item.items()))
+    return str(item)
+
+
+def value_text(value: Any) -> str:
+    """A setting as a person writes it."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "none" if value is None else str(value)
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path} is damaged: it holds no object")
+    return value
+
+
+def _columns(path: Path) -> Columns:
+    """Columns of a CSV file as float64; an empty cell is NaN, and a missing or empty file has no columns."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    if len(rows) < 2:
+        return {}
+    table = np.full((len(rows) - 1, len(rows[0])), np.nan)
+    for number, row in enumerate(rows[1:]):
+        if len(row) != len(rows[0]):
+            raise RunError(
+                f"{path}, line {number + 2}: {len(row)} cells, the header has {len(rows[0])}; the file is cut"
+            )
+        try:
+            table[number] = [float(cell) if cell else np.nan for cell in row]
+        except ValueError as error:
+            raise RunError(f"{path}, line {number + 2}: {error}") from error
+    return dict(zip(rows[0], table.T, strict=True))
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError) as error:
+        raise RunError(f"{path} is damaged: {error}") from error

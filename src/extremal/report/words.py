@@ -1,0 +1,79 @@
+"""What a number means, in words: how it is printed, and the one sentence that a run comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from extremal.report.runs import JUDGES, Run, curves
+
+NO_SIMULATOR = "no simulator belongs to this dataset, so there is no score: losses on held-out episodes and value statistics stand in"
+
+
+def measure(metric: str) -> str:
+    """A metric of summary.json as a person says it."""
+    return {"normalised_score": "normalised score", "success_rate": "success rate"}.get(
+        metric, metric.replace("_", " ")
+    )
+
+
+def number(value: float | None, metric: str) -> str:
+    """A result with its unit: a rate in percent, a score with one decimal, anything else with four digits."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    if metric.endswith("rate"):
+        return f"{100 * value:.1f} %"
+    return f"{value:.1f}" if metric == "normalised_score" else f"{value:.4g}"
+
+
+def interval(result: dict[str, Any]) -> str:
+    """The interval of a result, or why there is none."""
+    if result.get("low") is None or result.get("high") is None:
+        return "one seed" if result.get("seeds") == 1 else "–"
+    low, high = (number(result[end], result["metric"]) for end in ("low", "high"))
+    return f"{low.removesuffix(' %')} to {high}"
+
+
+def verdict(run: Run, name: str) -> str:
+    """One sentence: what the run achieved, over how many seeds, after how many updates."""
+    if not run.summary:
+        return f"{name} is unfinished: {run.reached:,} of {run.config.get('updates', 0):,} updates."
+    result = _best(run.results)
+    if result is None or run.judge is None:
+        return f"{name}: {NO_SIMULATOR}. {_held_out(run)}"
+    value, metric = number(result["mean"], result["metric"]), result["metric"]
+    claim = {
+        "success_rate": f"reaches the goal in {value} of the episodes",
+        "normalised_score": f"scores {value} (0: D4RL's low reference, 100: its high one)",
+        "return": f"collects a return of {value} an episode",
+    }.get(metric, f"has {measure(metric)} {value}")
+    seeds = result["seeds"]
+    sure = f"95 % interval {interval(result)}, {seeds} seeds" if seeds > 1 else "one seed, so no interval"
+    swept = f" at its best swept setting ({result['algorithm']})" if len(run.groups) > 1 else ""
+    return f"{name} {claim}{swept} ({sure}), at the last checkpoint, after {result['updates']:,} updates."
+
+
+def _best(results: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The result to speak of: of the best kind of measure, the highest mean."""
+    for _, metric, _ in JUDGES:
+        if same := [result for result in results if result["metric"] == metric]:
+            return max(same, key=lambda result: result["mean"])
+    return results[0] if results else None
+
+
+def _held_out(run: Run) -> str:
+    """The last held-out losses, each beside its training loss."""
+    said = []
+    for column in sorted(run.metrics):
+        if column.startswith("heldout/") and column.endswith("loss"):
+            name = column.removeprefix("heldout/")
+            held, seen = (_last(run, c) for c in (column, name))
+            said.append(f"{name} {held:.3g} held out" + (f" ({seen:.3g} in training)" if np.isfinite(seen) else ""))
+    return f"Last values: {'; '.join(said)}." if said else "No held-out loss was logged."
+
+
+def _last(run: Run, column: str) -> float:
+    _, values = curves(run.metrics, column, range(len(run.config["replicas"])))
+    return float(np.nanmean(values[:, -1])) if values.size else float("nan")
