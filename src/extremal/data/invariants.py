@@ -106,9 +106,11 @@ def _check_shapes(data: Any, rows: int, episodes: int) -> None:
     for name in ("reward", "terminated", "truncated"):
         if getattr(data, name).ndim != 1:
             raise DataError(f"has shape {getattr(data, name).shape}, expected one number a row", field=name)
-    for name in ("terminated", "truncated"):
-        if getattr(data, name).dtype != bool:
-            raise DataError(f"holds {getattr(data, name).dtype}, expected bool", field=name)
+    types = {"observation": np.float32, "reward": np.float32, "terminated": bool, "truncated": bool, "starts": np.int32}
+    types["action"] = np.float32 if data.card.actions is None else np.int32
+    for name, expected in types.items():
+        if getattr(data, name).dtype != expected:
+            raise DataError(f"holds {getattr(data, name).dtype}, expected {np.dtype(expected)}", field=name)
     if data.observation.ndim < 2 or 0 in data.observation.shape[1:]:
         raise DataError(f"has shape {data.observation.shape}, expected [rows, features]", field="observation")
     if data.card.actions is None and (data.action.ndim != 2 or data.action.shape[1] == 0):

@@ -1,0 +1,91 @@
+"""Dataset ids: what to write where a dataset is asked for, and what each form reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from extremal.core.errors import ConfigError, nearest
+from extremal.data.dataset import Dataset
+from extremal.data.loaders.d4rl import load_d4rl
+from extremal.data.loaders.minari import load_minari
+from extremal.data.loaders.neorl2 import load_neorl2
+from extremal.data.loaders.npz import load_npz, save_npz
+from extremal.data.loaders.parquet import load_parquet, save_parquet
+
+
+class Kind(NamedTuple):
+    """One form of id."""
+
+    form: str  # what to write
+    reads: str  # what it reads
+    extra: str | None  # the optional extra of the installation that it needs
+    load: Callable[[str], Dataset]
+
+
+KINDS: dict[str, Kind] = {
+    "npz": Kind("npz:PATH", "Extremal's own archive, or a NumPy archive with one row a step", None, load_npz),
+    "parquet": Kind("parquet:PATH", "a Parquet table with one row a step", "formats", load_parquet),
+    "d4rl": Kind("d4rl:PATH", "a D4RL HDF5 file, versions 0 to 2", "formats", load_d4rl),
+    "minari": Kind("minari:NAME", "a dataset of the local Minari root", "formats", load_minari),
+    "neorl2": Kind("neorl2:PATH", "a NeoRL-2 archive", None, load_neorl2),
+}
+"""The prefixed forms; every other id is a name of `generated_names`, which needs the extra 'envs'."""
+
+_SAVERS = {"npz": save_npz, "parquet": save_parquet}
+_SUFFIXES = {
+    ".npz": ("npz", "neorl2"),
+    ".parquet": ("parquet",),
+    ".pq": ("parquet",),
+    ".hdf5": ("d4rl",),
+    ".h5": ("d4rl",),
+}
+
+
+def load_dataset(id: str) -> Dataset:
+    """The dataset that `id` names: 'pointmaze-medium-goal', 'npz:runs.npz', 'minari:D4RL/door/human-v2', ...
+
+    Raises:
+        ConfigError: an unknown name or prefix; says the nearest ones.
+        DataError: the file is missing or would make training wrong; says file, field and row.
+        MissingExtraError: the format needs a package that is not installed.
+    """
+    scheme, colon, rest = id.partition(":")
+    if colon:
+        if scheme not in KINDS:
+            raise nearest(scheme, KINDS, kind="kind of dataset")
+        return KINDS[scheme].load(rest)
+    from extremal.data import pointmaze  # needs MuJoCo
+
+    if id in pointmaze.NAMES:
+        return pointmaze.load(id)
+    raise _unknown(id, pointmaze.NAMES)
+
+
+def save_dataset(dataset: Dataset, id: str, *, overwrite: bool = False) -> Path:
+    """Write `dataset` where `id` says, 'npz:PATH' or 'parquet:PATH', all or nothing.
+
+    Raises:
+        ConfigError: another form of id, or a file that exists where `overwrite` is false.
+    """
+    scheme, _, rest = id.partition(":")
+    if scheme not in _SAVERS or not rest:
+        forms = " or ".join(KINDS[name].form for name in _SAVERS)
+        raise ConfigError(f"cannot write a dataset to {id!r}; expected {forms}")
+    return _SAVERS[scheme](dataset, rest, overwrite=overwrite)
+
+
+def generated_names() -> tuple[str, ...]:
+    """Names of the datasets that Extremal generates itself."""
+    from extremal.data import pointmaze
+
+    return pointmaze.NAMES
+
+
+def _unknown(id: str, names: tuple[str, ...]) -> ConfigError:
+    path = Path(id).expanduser()
+    if path.exists() or path.suffix.lower() in _SUFFIXES:
+        kinds = _SUFFIXES.get(path.suffix.lower(), KINDS)
+        return ConfigError(f"{id!r} is a path; say what it holds: {' or '.join(f'{kind}:{id}' for kind in kinds)}")
+    return nearest(id, [*names, *(kind.form for kind in KINDS.values())], kind="dataset")
