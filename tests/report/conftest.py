@@ -142,8 +142,13 @@ def write_run(path: Path, method: str, *, replicas=3, maze=True, overrides=None,
     write_rows(path / "metrics.csv", metric_rows(rng, len(swept), value=method != "bc"))
     write_rows(path / "evaluations.csv", evaluation_rows(rng, method, len(swept)))
     per_seed = np.clip(END[method] + rng.normal(0, 0.02, len(swept)), 0, 1)
+    results = [result(method, "success_rate", per_seed)]
+    if overrides:
+        distinct = [dict(pairs) for pairs in dict.fromkeys(tuple(o.items()) for o in overrides)]
+        seeds = [[s for s, own in zip(per_seed, overrides, strict=True) if own == o] for o in distinct]
+        results = [result(method, "success_rate", s, overrides=o) for s, o in zip(seeds, distinct, strict=True)]
     summary = {
-        "results": [result(method, "success_rate", per_seed)],
+        "results": results,
         "compile_seconds": 2.9,
         "train_seconds": 37.0,
         "evaluate_seconds": 4.1,
@@ -172,3 +177,9 @@ def without_simulator(tmp_path) -> Path:
     summary["results"] = [result("xql", "heldout/v/loss", [0.35])]
     (path / "summary.json").write_text(json.dumps(summary))
     return path
+
+
+@pytest.fixture(scope="session")
+def make_run():
+    """Writes a made-up run directory."""
+    return write_run

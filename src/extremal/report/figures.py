@@ -38,14 +38,17 @@ def learning_panel(axis: Any, runs: Sequence[Run]) -> None:
         if not updates.size:
             continue
         percent = 100.0 if column == "success" else 1.0
-        _curve(axis, updates, percent * values, colour, dash)
+        _curve(axis, updates, percent * values, colour, dash, label=label)
         last = percent * np.nanmean(values[:, -1])
         axis.plot(updates[-1], last, "o", color=colour, markersize=5.5, markeredgecolor=PAPER, clip_on=False, zorder=4)
         ends.append((last, label, colour))
         axis.set_ylabel(f"{words} (%)" if column == "success" else words)
         if column == "success":
             axis.set_ylim(-3, 103)
-    _name_ends(axis, ends)
+    if len(ends) > len({colour for _, _, colour in ends}):  # a sweep: only the dash tells lines of one colour apart
+        axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=3)
+    else:
+        _name_ends(axis, ends)
     _updates(axis)
     axis.set_xlabel("updates")
 
@@ -75,7 +78,7 @@ def _training_panel(axis: Any, runs: Sequence[Run], name: str) -> None:
         for column, style in ((name, dash), (f"heldout/{name}", DASHES[2])):
             updates, values = curves(run.metrics, column, replicas)
             if updates.size:
-                _curve(axis, updates, values, colour, style, width=1.3 if style == dash else 1.1)
+                _curve(axis, updates, values, colour, style, linewidth=1.3)
                 extent.append(values[np.isfinite(values)])
     axis.set_title(name, fontsize=9)
     axis.tick_params(labelsize=8)
@@ -97,7 +100,7 @@ def mazes(runs: Sequence[Run]) -> Any | None:
     down = math.ceil(len(mapped) / across)
     x0, x1, y0, y1 = mapped[0].maze["extent"] if mapped[0].maze is not None else (0, 1, 0, 1)
     width = 9.6 / across
-    drawn = figure(9.6, (width * 0.86 * (y1 - y0) / (x1 - x0) + 0.45) * down + (0.55 if down == 1 else 0.3))
+    drawn = figure(9.6, (width * 0.8 * (y1 - y0) / (x1 - x0) + 0.45) * down + 0.2)
     axes = drawn.subplots(down, across, squeeze=False).ravel()
     maze_panels(drawn, list(axes), mapped, names(mapped))
     return drawn
@@ -139,8 +142,8 @@ def _maze(axis: Any, maze: dict[str, np.ndarray], scale: tuple[float, float] | N
     for first, last in zip(maze["offsets"][:-1], maze["offsets"][1:], strict=True):
         path = maze["trajectories"][first:last]
         if image is not None:  # a dark rim keeps a light line visible on both ends of the colour scale
-            axis.plot(path[:, 0], path[:, 1], color="#00000055", linewidth=1.6, zorder=3)
-        axis.plot(path[:, 0], path[:, 1], color="#ffffffd0" if image is not None else MUTED, linewidth=0.8, zorder=3)
+            axis.plot(path[:, 0], path[:, 1], color="#00000060", linewidth=2.0, zorder=3)
+        axis.plot(path[:, 0], path[:, 1], color="#ffffffd0" if image is not None else MUTED, linewidth=1.0, zorder=3)
     axis.plot(*np.atleast_2d(maze["start"]).T, "o", color=PAPER, markeredgecolor=INK, markersize=3.5, zorder=4)
     axis.plot(
         *maze["goal"], "*", color="#e6194b", markeredgecolor="#ffffff", markeredgewidth=0.7, markersize=14, zorder=5
@@ -175,32 +178,25 @@ def _lines(runs: Sequence[Run]):
             yield label, colour[run.method], DASHES[number % len(DASHES)], run, group.replicas
 
 
-def _curve(axis: Any, updates: np.ndarray, values: np.ndarray, colour: str, dash: Any, width: float = 1.8) -> None:
+def _curve(axis: Any, updates: np.ndarray, values: np.ndarray, colour: str, dash: Any, **line: Any) -> None:
     keep = np.unique(np.linspace(0, len(updates) - 1, min(POINTS, len(updates))).astype(int))
     updates, values = updates[keep], values[:, keep]
     low, high = band(values)
     axis.fill_between(updates, low, high, color=colour, alpha=0.16, linewidth=0)
-    axis.plot(updates, np.nanmean(values, axis=0), color=colour, linestyle=dash, linewidth=width)
+    axis.plot(updates, np.nanmean(values, axis=0), color=colour, linestyle=dash, **line)
 
 
 def _name_ends(axis: Any, ends: list[tuple[float, str, str]]) -> None:
     """Names at the right end of the curves, moved apart where they would overlap."""
     low, high = axis.get_ylim()
-    gap, places = 0.075 * (high - low), []
-    for value, _, _ in sorted(ends):
-        places.append(max(value, places[-1] + gap) if places else value)
-    shift = max(0.0, places[-1] - high) if places else 0.0
-    for place, (_, label, colour) in zip(places, sorted(ends), strict=True):
-        y = (place - shift - low) / (high - low)
+    gap, place = 0.075 * (high - low), high
+    for value, label, colour in sorted(ends, reverse=True):
+        place = min(value, place)
+        at = (1.012, (place - low) / (high - low))
         axis.annotate(
-            label,
-            (1.012, y),
-            xycoords="axes fraction",
-            color=colour,
-            va="center",
-            fontweight="bold",
-            annotation_clip=False,
+            label, at, xycoords="axes fraction", color=colour, va="center", weight="bold", annotation_clip=False
         )
+        place -= gap
 
 
 def _updates(axis: Any) -> None:

@@ -14,7 +14,7 @@ from extremal.core.errors import require
 from extremal.report import figures
 from extremal.report.runs import Run, names, read_runs, value_text
 from extremal.report.style import PALETTE, colours, styled, svg
-from extremal.report.words import NO_SIMULATOR, interval, measure, number, verdict
+from extremal.report.words import NO_SIMULATOR, interval, measure, number, swept_text, verdict
 
 
 def write_report(runs: Sequence[Path], out: Path, *, title: str) -> Path:
@@ -74,7 +74,7 @@ def _row(name: str, run: Run, result: dict[str, Any], colour: dict[str, str]) ->
     metric = result["metric"]
     settings = run.settings | result.get("overrides", {})
     return {
-        "name": result["algorithm"] if len(run.groups) > 1 else name,
+        "name": swept_text(result) if len(run.groups) > 1 else name,
         "colour": colour[run.method],
         "dataset": result["dataset"],
         "metric": measure(metric),

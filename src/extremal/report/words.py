@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from extremal.report.runs import JUDGES, Run, curves
+from extremal.report.runs import JUDGES, Run, curves, value_text
 
 NO_SIMULATOR = "no simulator belongs to this dataset, so there is no score: losses on held-out episodes and value statistics stand in"
 
@@ -26,6 +26,11 @@ def number(value: float | None, metric: str) -> str:
     if metric.endswith("rate"):
         return f"{100 * value:.1f} %"
     return f"{value:.1f}" if metric == "normalised_score" else f"{value:.4g}"
+
+
+def swept_text(result: dict[str, Any]) -> str:
+    """The method of a result and, in a sweep, the values that were swept."""
+    return ", ".join([result["algorithm"], *(f"{k} {value_text(v)}" for k, v in result.get("overrides", {}).items())])
 
 
 def interval(result: dict[str, Any]) -> str:
@@ -51,7 +56,7 @@ def verdict(run: Run, name: str) -> str:
     }.get(metric, f"has {measure(metric)} {value}")
     seeds = result["seeds"]
     sure = f"95 % interval {interval(result)}, {seeds} seeds" if seeds > 1 else "one seed, so no interval"
-    swept = f" at its best swept setting ({result['algorithm']})" if len(run.groups) > 1 else ""
+    swept = f" at its best swept setting ({swept_text(result)})" if len(run.groups) > 1 else ""
     return f"{name} {claim}{swept} ({sure}), at the last checkpoint, after {result['updates']:,} updates."
 
 
