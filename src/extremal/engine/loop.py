@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from extremal.core.algorithm import Algorithm
 from extremal.core.types import AgentState
 from extremal.data.dataset import Dataset
 from extremal.engine.offline import NEVER
-from extremal.engine.replicas import How, fastest, train_replicas
+from extremal.engine.replicas import How, fastest, fill, mesh, place, train_replicas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,25 +63,29 @@ def train(
 ) -> Iterator[Progress]:
     """Train all replicas from update `start` to `updates`, yielding after every multiple of `every`, and at the end.
 
-    `states` is donated to the first chunk. Ends early when no replica is alive.
+    Replicas are spread over the devices; where they do not divide evenly, dead ones fill up. `states` is donated to the
+    first chunk. Ends early when no replica is alive.
     """
-    living = np.ones(keys.shape[0], bool) if alive is None else alive
-    how = how or fastest()
-    at = lambda i: jnp.asarray(i, jnp.int32)  # noqa: E731
+    replicas, how, at = keys.shape[0], how or fastest(), partial(jnp.asarray, dtype=jnp.int32)
+    devices = mesh(replicas)
+    filler = -replicas % devices.size
+    living = np.concatenate([np.ones(replicas, bool) if alive is None else alive, np.zeros(filler, bool)])
+    algorithms, states, keys = place(devices, fill((algorithms, states, keys), filler))
+    dataset = place(devices, dataset, replicated=True)
+    args = lambda start, stop: (algorithms, states, dataset, keys, place(devices, living), at(start), at(stop))  # noqa: E731
     clock = time.perf_counter()
-    program = train_replicas.lower(
-        algorithms, states, dataset, keys, jnp.asarray(living), at(0), at(0), how=how
-    ).compile()
+    program = train_replicas.lower(*args(0, 0), how=how, devices=devices).compile()
     compiling = time.perf_counter() - clock
     while start < updates and living.any():
         stop = min((start // every + 1) * every, updates)
         clock = time.perf_counter()
-        states, chunk = program(algorithms, states, dataset, keys, jnp.asarray(living), at(start), at(stop))
+        states, chunk = program(*args(start, stop))
         chunk = jax.device_get(chunk)
         seconds = time.perf_counter() - clock
         diverged = tuple(_divergence(int(r), chunk, stop) for r in np.flatnonzero(living & ~chunk.finite))
         living = living & chunk.finite
-        yield Progress(stop, states, chunk.mean, living, diverged, seconds, compiling)
+        own = lambda tree: jax.tree.map(lambda x: x[:replicas], tree)  # noqa: E731
+        yield Progress(stop, own(states), own(chunk.mean), own(living), diverged, seconds, compiling)
         start, compiling = stop, 0.0
 
 
