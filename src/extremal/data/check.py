@@ -1,0 +1,108 @@
+"""What a dataset holds, and what in it would make training wrong: the report behind `extremal data check`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from extremal.data.dataset import Dataset
+from extremal.data.suspicions import RULES, Finding, Jumps, constant_features, duplicated_features, jumps_of, saturation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Figures and findings of one dataset, errors first."""
+
+    name: str
+    figures: dict[str, Any]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing found makes training wrong."""
+        return all(finding.level != "error" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain numbers, strings, lists and dictionaries."""
+        findings = [asdict(finding) | {"rows": list(finding.rows)} for finding in self.findings]
+        return {"name": self.name, "ok": self.ok, "figures": self.figures, "findings": findings}
+
+
+def check_dataset(dataset: Dataset) -> Report:
+    """The report on `dataset`: rows, episodes, returns, ranges, jumps, and every suspicion with its advice."""
+    host = {name: np.asarray(getattr(dataset, name)) for name in ("observation", "action", "reward", "starts", "slot")}
+    host |= {name: np.asarray(getattr(dataset, name)) for name in ("terminated", "truncated")}
+    dataset = dataset.replace(**host)
+    jumps = jumps_of(dataset)
+    findings = [finding for rule in RULES for finding in rule(dataset, jumps)]
+    order = ("error", "warning", "note")
+    return Report(
+        name=dataset.card.name,
+        figures=_figures(dataset, jumps),
+        findings=tuple(sorted(findings, key=lambda finding: order.index(finding.level))),
+    )
+
+
+def _figures(dataset: Dataset, jumps: Jumps | None) -> dict[str, Any]:
+    reward = dataset.reward.astype(np.float64)
+    counts, edges = np.histogram(reward, bins=20)
+    neither = dataset.episodes - int(dataset.terminated.sum()) - int(dataset.truncated.sum())
+    return {
+        "hash": dataset.hash(),
+        "rows": dataset.rows,
+        "episodes": dataset.episodes,
+        "observation_shape": list(dataset.spec.observation),
+        "action_shape": list(dataset.spec.action),
+        "return": _summary(dataset.returns),
+        "length": _summary(dataset.lengths),
+        "ends": {
+            "terminated": int(dataset.terminated.sum()),
+            "truncated": int(dataset.truncated.sum()),
+            "neither": neither,
+        },
+        "reward": _summary(reward) | {"histogram": {"edges": edges.tolist(), "counts": counts.tolist()}},
+        "action": _action_figures(dataset),
+        "observation": _observation_figures(dataset),
+        "jumps": None
+        if jumps is None
+        else {
+            "inside": _summary(jumps.inside),
+            "boundary": _summary(jumps.boundary) if len(jumps.boundary) else None,
+            "far": int(jumps.far.sum()),
+        },
+    }
+
+
+def _action_figures(dataset: Dataset) -> dict[str, Any]:
+    card = dataset.card
+    if card.actions is not None:
+        return {"actions": card.actions, "counts": np.bincount(dataset.action, minlength=card.actions).tolist()}
+    return {
+        "low": dataset.action.min(axis=0).tolist(),
+        "high": dataset.action.max(axis=0).tolist(),
+        "declared_low": None if card.action_low is None else list(card.action_low),
+        "declared_high": None if card.action_high is None else list(card.action_high),
+        "saturation": saturation(dataset).tolist(),
+        "constant": constant_features(dataset.action),
+    }
+
+
+def _observation_figures(dataset: Dataset) -> dict[str, Any]:
+    value = dataset.observation
+    figures = {"largest": float(np.abs(value).max())}
+    if value.ndim != 2:
+        return figures
+    return figures | {
+        "mean": value.mean(axis=0, dtype=np.float64).tolist(),
+        "deviation": value.std(axis=0, dtype=np.float64).tolist(),
+        "constant": constant_features(value),
+        "duplicated": duplicated_features(value),
+    }
+
+
+def _summary(value: np.ndarray) -> dict[str, float]:
+    value = np.asarray(value, np.float64)
+    numbers = (value.mean(), value.std(), value.min(), np.median(value), value.max())
+    return dict(zip(("mean", "deviation", "min", "median", "max"), map(float, numbers), strict=True))
