@@ -1,0 +1,194 @@
+"""Collect the `Source:` and `Differs from the paper:` labels of all docstrings into docs/equations.md.
+
+    python scripts/equations.py            write docs/equations.md
+    python scripts/equations.py --check    exit with 1 and the reasons where a label is wrong or the page is out of date
+
+A label begins a line of a docstring and ends with its paragraph, or with the label that follows it:
+
+    Source: [garg2023] Eq. (7), (11); [peng2019] Eq. (14). Symbols: error = Q - V.
+    Differs from the paper: what, and why.
+
+Each entry of a source is a key of docs/references.bib and, where there is one, a place; entries are separated by `; ` or `, `.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "equations.md"
+
+LABEL = re.compile(r"^(Source|Differs from the paper): ")
+NEARLY = re.compile(r"\s*(Sources?|Differs?( from( the)? \w+)?)\s*:|\s*sources?:? *\[")  # what was meant as a label
+ENTRY = re.compile(r"\[([a-z]+\d{4}[a-z]?)\]((?:(?![;,] *\[).)*)", re.DOTALL)
+NUMBER = re.compile(r"\bEqs?\b")
+WELL_NUMBERED = re.compile(r"\bEq\. \([\w.]+\)(, \([\w.]+\))*")
+
+HEAD = """# Equations and where they are
+
+Written by `scripts/equations.py` from the docstrings; a test keeps it up to date. The last column names the test files whose
+code uses the function or class.
+"""
+
+
+class Citation(NamedTuple):
+    """One entry of one docstring's source."""
+
+    key: str
+    place: str
+    name: str  # qualified name in its module
+    file: str  # from the root, with slashes
+    differs: str  # empty where nothing differs
+
+
+class Docstring(NamedTuple):
+    name: str
+    file: str
+    text: str
+
+
+def docstrings(folder: Path) -> Iterator[Docstring]:
+    """Every docstring under `folder`, with the qualified name of what it belongs to (a module's: its stem)."""
+    for path in sorted(folder.rglob("*.py")):
+        file = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+        tree = ast.parse(path.read_text("utf-8"))
+        yield from _of(tree, path.stem, "", file)
+
+
+def _of(node: ast.AST, name: str, prefix: str, file: str) -> Iterator[Docstring]:
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+        yield Docstring(name, file, text)
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef):
+            yield from _of(child, prefix + child.name, f"{prefix}{child.name}.", file)
+
+
+def labels(text: str) -> list[tuple[str, str]]:
+    """(label, its text on one line) in order."""
+    found: list[tuple[str, list[str]]] = []
+    inside = False
+    for line in text.splitlines():
+        if match := LABEL.match(line):
+            found.append((match[1], [line[match.end() :]]))
+            inside = True
+        elif not line.strip():
+            inside = False
+        elif inside:
+            found[-1][1].append(line)
+    return [(label, " ".join(part.strip() for part in parts)) for label, parts in found]
+
+
+def problems(doc: Docstring, keys: set[str]) -> list[str]:
+    """What is wrong with the labels of one docstring, each with its place."""
+    where, wrong = f"{doc.file}, {doc.name}", []
+    for line in doc.text.splitlines():
+        if NEARLY.match(line) and not LABEL.match(line):
+            wrong.append(
+                f"{where}: write 'Source: ' or 'Differs from the paper: ' at the start of a line, not {line.strip()!r}"
+            )
+    for label, text in labels(doc.text):
+        if not text.endswith((".", ").")):
+            wrong.append(f"{where}: '{label}' does not end with a full stop: {text!r}")
+        if label != "Source":
+            continue
+        if not ENTRY.match(text):
+            wrong.append(f"{where}: a source begins with a key like [garg2023], not {text!r}")
+        for key, place in ENTRY.findall(text):
+            if key not in keys:
+                wrong.append(f"{where}: [{key}] is not in docs/references.bib")
+            if len(NUMBER.findall(place)) != len(WELL_NUMBERED.findall(place)):
+                wrong.append(f"{where}: write equations as 'Eq. (1), (2)', not {place.strip()!r}")
+    return wrong
+
+
+def citations(docs: list[Docstring]) -> list[Citation]:
+    """Every entry of every source, by paper and then by place."""
+    found = []
+    for doc in docs:
+        said = labels(doc.text)
+        differs = " ".join(text for label, text in said if label != "Source")
+        for text in (text for label, text in said if label == "Source"):
+            text = text.split(" Symbols: ")[0]
+            found += [Citation(k, p.strip(" .,;"), doc.name, doc.file, differs) for k, p in ENTRY.findall(text)]
+    return sorted(found, key=lambda c: (c.key, *_order(c.place), c.file, c.name))
+
+
+def _order(place: str) -> tuple[str, float, str]:
+    number = re.search(r"\d+", place)
+    return place.split("(")[0], float(number[0]) if number else 0.0, place
+
+
+def references(text: str) -> dict[str, str]:
+    """'Title (year)' by key, from BibTeX."""
+    found = {}
+    for key, body in re.findall(r"@\w+\{(\w+),(.*?)\n\}", text, re.DOTALL):
+        fields = dict(re.findall(r"(\w+) = \{(.*?)\},?\n", body + "\n"))
+        found[key] = f"{fields['title']} ({fields['year']})"
+    return found
+
+
+def mentions(folder: Path) -> dict[str, set[str]]:
+    """The names that the code of each test file uses (not those in its strings)."""
+    return {
+        path.relative_to(ROOT).as_posix(): _names(ast.parse(path.read_text("utf-8")))
+        for path in sorted(folder.rglob("test_*.py"))
+    }
+
+
+def _names(tree: ast.AST) -> set[str]:
+    fields = {ast.Name: "id", ast.Attribute: "attr", ast.alias: "name"}
+    return {getattr(node, fields[type(node)]) for node in ast.walk(tree) if type(node) in fields}
+
+
+def page(cited: list[Citation], titles: dict[str, str], tests: dict[str, set[str]]) -> str:
+    """The whole page, as Markdown."""
+    lines = [HEAD]
+    for key in dict.fromkeys(c.key for c in cited):
+        lines += [
+            f"## {titles[key]} `[{key}]`\n",
+            "| where | in the code | what differs | tests |",
+            "|---|---|---|---|",
+        ]
+        for c in (c for c in cited if c.key == key):
+            word = next((part for part in c.name.split(".") if part[0].isupper()), c.name)
+            files = [f"`{file.removeprefix('tests/')}`" for file, words in tests.items() if word in words]
+            code = f"`{c.name}` in `{c.file.removeprefix('src/extremal/')}`"
+            lines.append(f"| {_cell(c.place)} | {code} | {_cell(c.differs)} | {', '.join(files)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("[", "\\[").replace("_", "\\_").replace("*", "\\*")
+
+
+def collect() -> tuple[str, list[str]]:
+    """The page as it should be, and everything that is wrong with the labels."""
+    titles = references((ROOT / "docs" / "references.bib").read_text("utf-8"))
+    docs = list(docstrings(ROOT / "src" / "extremal"))
+    wrong = [problem for doc in docs for problem in problems(doc, set(titles))]
+    cited = [c for c in citations(docs) if c.key in titles]
+    return page(cited, titles, mentions(ROOT / "tests")), wrong
+
+
+def main(arguments: list[str]) -> int:
+    text, wrong = collect()
+    if arguments == ["--check"]:
+        if not PAGE.exists() or PAGE.read_text("utf-8") != text:
+            wrong.append("docs/equations.md is out of date; run: python scripts/equations.py")
+    elif arguments:
+        print(__doc__)
+        return 2
+    else:
+        PAGE.write_text(text, "utf-8")
+    print("\n".join(wrong), file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
