@@ -1,1 +1,6 @@
-"""Environments: Gymnasium adaptors and the D4RL mazes."""
+"""Simulators: D4RL's mazes on today's MuJoCo, the Adroit door as D4RL scores it, and whatever Gymnasium knows."""
+
+from extremal.envs.layouts import SIZES, Layout, layout
+from extremal.envs.make import NAMES, make, make_vector
+
+__all__ = ["NAMES", "SIZES", "Layout", "layout", "make", "make_vector"]

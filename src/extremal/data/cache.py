@@ -1,0 +1,104 @@
+"""Data that took time to make, kept by content: `<folder>/<name>.npz`, with a hash of its numbers inside.
+
+The folder is `EXTREMAL_CACHE`, or `extremal` in the user's cache folder. Nothing in it is precious: a missing or damaged
+file is made again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from extremal.core.errors import DataError
+from extremal.data.dataset import Card, Dataset
+
+_HASH = "sha256"  # the entry that vouches for the others
+_FIELDS = tuple(f.name for f in dataclasses.fields(Dataset) if f.name != "card")
+
+
+def folder() -> Path:
+    """Where cached data lies; not necessarily there yet."""
+    if named := os.environ.get("EXTREMAL_CACHE"):
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "extremal"
+
+
+def key(recipe: Mapping[str, object]) -> str:
+    """The name of what this recipe makes: a SHA-256 in hexadecimal."""
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+def write(name: str, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Keep `arrays` under `name`; the file appears whole or not at all."""
+    path = folder() / f"{name}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+        try:
+            np.savez(file, allow_pickle=False, **{_HASH: np.array(_digest(arrays))}, **arrays)  # pyright: ignore[reportArgumentType]
+            file.close()
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    return path
+
+
+def read(name: str) -> dict[str, np.ndarray] | None:
+    """What was kept under `name`; None where there is nothing, or, with a warning, where the file is damaged."""
+    path = folder() / f"{name}.npz"
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {k: file[k] for k in file.files}
+        intact = str(arrays.pop(_HASH, "")) == _digest(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        intact, arrays = False, {}
+    if not intact:
+        warnings.warn(f"the cached file {path} is damaged and is not used", stacklevel=2)
+        return None
+    return arrays
+
+
+def save_built(name: str, dataset: Dataset) -> Path:
+    """Keep a built dataset, so that its name alone loads it again."""
+    card = json.dumps(dataclasses.asdict(dataset.card))
+    fields = {field: np.asarray(getattr(dataset, field)) for field in _FIELDS}
+    return write(f"built/{name}", {"card": np.array(card), **fields})
+
+
+def load_built(name: str) -> Dataset:
+    """A dataset that `extremal data build` made on this machine.
+
+    Raises:
+        DataError: it was not built yet, or its file is damaged; says which command builds it.
+    """
+    arrays = read(f"built/{name}")
+    if arrays is None:
+        raise DataError(
+            f"the dataset '{name}' is not on this machine; build it: "
+            f"extremal data build {name} --source DEMOS.npz --out {name}.npz"
+        )
+    known: dict[str, Any] = json.loads(str(arrays.pop("card")))
+    known = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
+    return Dataset(**arrays, card=Card(**known))
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(arrays.items()):
+        digest.update(f"{name} {value.dtype.str} {value.shape} ".encode())
+        digest.update(
+            np.ascontiguousarray(value).tobytes() if value.dtype.kind == "U" else np.ascontiguousarray(value).data
+        )
+    return digest.hexdigest()
