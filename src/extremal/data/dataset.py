@@ -129,7 +129,8 @@ class Dataset:
             if follow.shape != here.shape:
                 raise DataError(f"has shape {follow.shape}, 'observation' has {here.shape}", field="next_observation")
             with np.errstate(over="ignore"):
-                last[:-1] |= (np.abs(here[1:] - follow[:-1]) > 1e-6).reshape(rows - 1, -1).any(axis=1)
+                apart = np.abs(here[1:] - follow[:-1]) > 1e-6
+            last[:-1] |= apart.any(axis=tuple(range(1, apart.ndim)))
         else:
             keep, follow = _known_successors(here, last, ended, cut)
             here, follow, last = here[keep], follow[keep], last[keep]
