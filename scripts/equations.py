@@ -1,7 +1,8 @@
-"""Collect the `Source:` and `Differs from the paper:` labels of all docstrings into docs/equations.md.
+"""Collect the `Source:` and `Differs from the paper:` labels of all docstrings into docs/equations.md, and docs/references.bib
+into docs/references.md.
 
-    python scripts/equations.py            write docs/equations.md
-    python scripts/equations.py --check    exit with 1 and the reasons where a label is wrong or the page is out of date
+    python scripts/equations.py            write both pages
+    python scripts/equations.py --check    exit with 1 and the reasons where a label is wrong or a page is out of date
 
 A label begins a line of a docstring and ends with its paragraph, or with the label that follows it:
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "equations.md"
+DOCS = ROOT / "docs"
 
 LABEL = re.compile(r"^(Source|Differs from the paper): ")
 NEARLY = re.compile(r"\s*(Sources?|Differs?( from( the)? \w+)?)\s*:|\s*sources?:? *\[")  # what was meant as a label
@@ -123,13 +124,24 @@ def _order(place: str) -> tuple[str, float, str]:
     return place.split("(")[0], float(number[0]) if number else 0.0, place
 
 
-def references(text: str) -> dict[str, str]:
-    """'Title (year)' by key, from BibTeX."""
-    found = {}
-    for key, body in re.findall(r"@\w+\{(\w+),(.*?)\n\}", text, re.DOTALL):
-        fields = dict(re.findall(r"(\w+) = \{(.*?)\},?\n", body + "\n"))
-        found[key] = f"{fields['title']} ({fields['year']})"
-    return found
+def references(text: str) -> dict[str, dict[str, str]]:
+    """The fields of every entry, by key, from BibTeX."""
+    entries = re.findall(r"@\w+\{(\w+),(.*?)\n\}", text, re.DOTALL)
+    return {key: dict(re.findall(r"(\w+) = \{(.*?)\},?\n", body + "\n")) for key, body in entries}
+
+
+def bibliography(entries: dict[str, dict[str, str]]) -> str:
+    """The page of references, as Markdown."""
+    lines = ["# References\n", "Keys are those of the docstrings; `docs/references.bib` has the entries as BibTeX.\n"]
+    for key, entry in sorted(entries.items()):
+        authors = entry["author"].split(" and ")
+        who = ", ".join(authors[:3]) + (" and others" if len(authors) > 3 else "")
+        where = " ".join(
+            filter(None, (entry.get("booktitle"), entry.get("journal"), entry.get("volume"), entry["year"]))
+        )
+        more = f" [arXiv:{entry['eprint']}](https://arxiv.org/abs/{entry['eprint']})." if "eprint" in entry else ""
+        lines.append(f"`[{key}]` {{ #{key} }}\n:   {who}. *{entry['title']}*. {where}.{more}\n")
+    return "\n".join(lines)
 
 
 def mentions(folder: Path) -> dict[str, set[str]]:
@@ -145,8 +157,8 @@ def _names(tree: ast.AST) -> set[str]:
     return {getattr(node, fields[type(node)]) for node in ast.walk(tree) if type(node) in fields}
 
 
-def page(cited: list[Citation], titles: dict[str, str], tests: dict[str, set[str]]) -> str:
-    """The whole page, as Markdown."""
+def page(cited: list[Citation], entries: dict[str, dict[str, str]], tests: dict[str, set[str]]) -> str:
+    """The page of equations, as Markdown."""
     lines = [HEAD]
     for key in dict.fromkeys(c.key for c in cited):
         lines += [
@@ -167,26 +179,28 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("[", "\\[").replace("_", "\\_").replace("*", "\\*")
 
 
-def collect() -> tuple[str, list[str]]:
-    """The page as it should be, and everything that is wrong with the labels."""
-    titles = references((ROOT / "docs" / "references.bib").read_text("utf-8"))
+def collect() -> tuple[dict[Path, str], list[str]]:
+    """The pages as they should be, and everything that is wrong with the labels."""
+    entries = references((DOCS / "references.bib").read_text("utf-8"))
     docs = list(docstrings(ROOT / "src" / "extremal"))
-    wrong = [problem for doc in docs for problem in problems(doc, set(titles))]
-    cited = [c for c in citations(docs) if c.key in titles]
-    return page(cited, titles, mentions(ROOT / "tests")), wrong
+    wrong = [problem for doc in docs for problem in problems(doc, set(entries))]
+    cited = [c for c in citations(docs) if c.key in entries]
+    equations = page(cited, entries, mentions(ROOT / "tests"))
+    return {DOCS / "equations.md": equations, DOCS / "references.md": bibliography(entries)}, wrong
 
 
 def main(arguments: list[str]) -> int:
-    text, wrong = collect()
-    if arguments == ["--check"]:
-        if not PAGE.exists() or PAGE.read_text("utf-8") != text:
-            wrong.append("docs/equations.md is out of date; run: python scripts/equations.py")
-    elif arguments:
+    pages, wrong = collect()
+    if arguments not in ([], ["--check"]):
         print(__doc__)
         return 2
-    else:
-        PAGE.write_text(text, "utf-8")
-    print("\n".join(wrong), file=sys.stderr)
+    for path, text in pages.items():
+        if not arguments:
+            path.write_text(text, "utf-8")
+        elif not path.exists() or path.read_text("utf-8") != text:
+            wrong.append(f"docs/{path.name} is out of date; run: python scripts/equations.py")
+    if wrong:
+        print("\n".join(wrong), file=sys.stderr)
     return 1 if wrong else 0
 
 

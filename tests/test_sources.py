@@ -23,8 +23,9 @@ def test_every_label_of_the_package_is_well_formed_and_its_keys_are_known():
     assert equations.collect()[1] == []
 
 
-def test_the_page_of_equations_is_up_to_date():
-    assert equations.PAGE.read_text("utf-8") == equations.collect()[0], "run: python scripts/equations.py"
+def test_the_pages_of_equations_and_references_are_up_to_date():
+    for path, text in equations.collect()[0].items():
+        assert path.read_text("utf-8") == text, f"{path.name} is out of date; run: python scripts/equations.py"
 
 
 def test_the_losses_are_on_the_page():
@@ -68,7 +69,9 @@ def test_a_malformed_label_is_refused(text, words):
     assert problem.startswith("a.py, f: ")
 
 
-def test_every_reference_has_a_title_and_a_year():
-    titles = equations.references((ROOT / "docs" / "references.bib").read_text("utf-8"))
-    assert len(titles) == (ROOT / "docs" / "references.bib").read_text("utf-8").count("\n@") + 1
-    assert titles["garg2023"] == "Extreme Q-Learning: MaxEnt RL without Entropy (2023)"
+def test_every_reference_has_what_the_pages_need():
+    text = (ROOT / "docs" / "references.bib").read_text("utf-8")
+    entries = equations.references(text)
+    assert len(entries) == text.count("\n@") + 1
+    assert all({"author", "title", "year"} <= set(entry) for entry in entries.values())
+    assert entries["garg2023"]["title"] == "Extreme Q-Learning: MaxEnt RL without Entropy"
