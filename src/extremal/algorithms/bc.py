@@ -43,7 +43,7 @@ class BC:
     Source: [kostrikov2021] Table 1.
     """
 
-    best: float | None = None
+    best: float | None = static(default=None)
     """Clone only the episodes of highest return that hold this share of the steps (0.1: 10%BC)."""
     learning_rate: float = 3e-4
     policy_schedule: Literal["constant", "cosine"] = static(default="cosine")

@@ -87,9 +87,9 @@ class Implicit:
     """Huber threshold of the critic's loss; none: the square."""
     max_gradient_norm: float | None = None
     """Bound on the global norm of the gradients of V and Q."""
-    reward_range: float | None = None
+    reward_range: float | None = static(default=None)
     """Divide rewards by the range of returns and multiply by this."""
-    reward_shift: float | None = None
+    reward_shift: float | None = static(default=None)
     """Add this to every reward (after the division)."""
     normalise_observation: bool = static(default=False)
     """Observations to zero mean and unit deviation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from extremal.algorithms.implicit import Implicit
+from extremal.algorithms.settings import Preset
 from extremal.core.algorithm import Algorithm
 from extremal.core.record import record
 from extremal.core.types import Spec
@@ -21,3 +22,19 @@ class IQL(Implicit):
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:
         return self.build(spec, Expectile(expectile=self.expectile), updates=updates)
+
+
+_APPENDIX = "[kostrikov2021] App. B"
+_FRANKA_ADROIT = IQL(inverse_temperature=0.5, policy_dropout=0.1)
+
+PRESETS = {
+    "paper/locomotion-v2": Preset(settings=IQL(reward_range=1.0), source=_APPENDIX),
+    "code/locomotion-v2": Preset(
+        settings=IQL(reward_range=1000.0), source=f"{_APPENDIX}; the factor 1000 is in the published code only"
+    ),
+    "paper/antmaze-v0": Preset(
+        settings=IQL(expectile=0.9, inverse_temperature=10.0, reward_shift=-1.0), source=_APPENDIX
+    ),
+    "paper/kitchen-v0": Preset(settings=_FRANKA_ADROIT, source=_APPENDIX),
+    "paper/adroit-v0": Preset(settings=_FRANKA_ADROIT, source=_APPENDIX),
+}

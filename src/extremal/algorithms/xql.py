@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal
 
 from extremal.algorithms.implicit import Implicit
+from extremal.algorithms.settings import Preset
 from extremal.core.algorithm import Algorithm
 from extremal.core.record import record, static
 from extremal.core.types import Spec
@@ -33,3 +35,92 @@ class XQL(Implicit):
             updates=updates,
             normaliser=0.01 if self.normaliser == "running" else None,
         )
+
+
+# Task; then beta, clip, batch, V updates of the consistent settings, and of the tuned ones.
+_TABLE_4 = """
+halfcheetah-medium-v2         2 7 256 1    1 7 256 1
+hopper-medium-v2              2 7 256 1    5 7 256 1
+walker2d-medium-v2            2 7 256 1    10 7 256 1
+halfcheetah-medium-replay-v2  2 7 256 1    1 5 256 1
+hopper-medium-replay-v2       2 7 256 1    2 7 256 1
+walker2d-medium-replay-v2     2 7 256 1    5 7 256 1
+halfcheetah-medium-expert-v2  2 7 256 1    1 5 1024 1
+hopper-medium-expert-v2       2 7 256 1    2 7 1024 1
+walker2d-medium-expert-v2     2 7 256 1    2 5 1024 1
+antmaze-umaze-v0              0.6 7 256 1  1 7 256 1
+antmaze-umaze-diverse-v0      0.6 7 256 1  5 7 256 1
+antmaze-medium-play-v0        0.6 7 256 1  0.8 7 1024 2
+antmaze-medium-diverse-v0     0.6 7 256 1  0.6 7 256 4
+antmaze-large-play-v0         0.6 7 256 1  0.6 5 1024 1
+antmaze-large-diverse-v0      0.6 7 256 1  0.6 5 1024 1
+kitchen-complete-v0           5 7 256 1    2 7 1024 1
+kitchen-partial-v0            5 7 256 1    5 7 1024 1
+kitchen-mixed-v0              5 7 256 1    8 7 1024 1
+pen-human-v0                  5 7 256 1    5 7 256 1
+hammer-human-v0               5 7 256 1    0.5 3 1024 4
+door-human-v0                 5 7 256 1    1 5 256 1
+relocate-human-v0             5 7 256 1    0.8 5 1024 2
+pen-cloned-v0                 5 7 256 1    0.8 5 1024 2
+hammer-cloned-v0              5 7 256 1    5 7 256 1
+door-cloned-v0                5 7 256 1    5 7 256 1
+relocate-cloned-v0            5 7 256 1    5 7 256 1
+"""
+
+# Published code: beta, clip, batch, V updates, uniform actions. Rows that add noise to actions are left out.
+_PUBLISHED_CODE = """
+halfcheetah-medium-replay-v2  1 5 256 1 0
+halfcheetah-medium-expert-v2  1 5 1024 1 0
+hopper-medium-v2              5 7 1024 1 0
+hopper-medium-replay-v2       2 7 256 1 0
+hopper-medium-expert-v2       2 7 1024 1 1
+walker2d-medium-v2            10 7 1024 1 0
+walker2d-medium-replay-v2     5 5 1024 1 0
+walker2d-medium-expert-v2     2 5 256 1 0
+antmaze-umaze-v0              2 7 256 1 0
+antmaze-umaze-diverse-v0      5 7 256 1 1
+antmaze-medium-play-v0        0.8 5 256 1 0
+antmaze-medium-diverse-v0     0.6 7 256 4 0
+antmaze-large-play-v0         0.6 5 1024 1 0
+antmaze-large-diverse-v0      0.55 5 1024 1 0
+kitchen-complete-v0           2 7 1024 1 0
+kitchen-partial-v0            5 7 1024 1 0
+kitchen-mixed-v0              8 7 1024 1 0
+pen-human-v0                  8 5 1024 1 1
+"""
+
+
+def _domain(task: str) -> XQL:
+    """What a benchmark fixes besides Table 4: IQL's preprocessing, inverse temperature and dropout."""
+    common = XQL(normaliser="batch_max", value_layer_norm=False)
+    if task.startswith(("halfcheetah", "hopper", "walker2d")):
+        return dataclasses.replace(common, inverse_temperature=3.0, reward_range=1000.0)
+    if task.startswith("antmaze"):
+        return dataclasses.replace(common, inverse_temperature=10.0, reward_shift=-1.0, value_layer_norm=True)
+    return dataclasses.replace(common, inverse_temperature=0.5, policy_dropout=0.1)
+
+
+def _row(task: str, beta: str, clip: str, batch: str, updates: str, random_actions: str = "0") -> XQL:
+    return dataclasses.replace(
+        _domain(task),
+        beta=float(beta),
+        clip=float(clip),
+        batch_size=int(batch),
+        value_updates=int(updates),
+        random_actions=int(random_actions),
+    )
+
+
+def _presets() -> dict[str, Preset]:
+    found = {}
+    for task, *numbers in map(str.split, _TABLE_4.strip().splitlines()):
+        source = "[garg2023] Table 4, App. D.3, D.4; [kostrikov2021] App. B"
+        found[f"consistent/{task}"] = Preset(settings=_row(task, *numbers[:4]), source=source)
+        found[f"tuned/{task}"] = Preset(settings=_row(task, *numbers[4:]), source=f"{source}, tuned values")
+    for task, *numbers in map(str.split, _PUBLISHED_CODE.strip().splitlines()):
+        settings = dataclasses.replace(_row(task, *numbers), value_layer_norm=True, huber=20.0)
+        found[f"code/{task}"] = Preset(settings=settings, source="published code of [garg2023], scripts per task")
+    return found
+
+
+PRESETS = _presets()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from extremal.core.errors import DataError
+from extremal.core.errors import DataError, nearest
 from extremal.core.record import record
+from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 
 
@@ -125,3 +128,37 @@ class BestEpisodes(_Unchanged):
         steps = np.cumsum(dataset.lengths[order])
         kept = max(1, int(np.searchsorted(steps, self.fraction * dataset.rows, side="right")))
         return dataset.select(np.sort(order[:kept]))
+
+
+_KNOWN: dict[str, Any] = {t.__name__: t for t in (RescaleAction, NormaliseObservation, ScaleReward, ShiftReward, BestEpisodes)}
+
+
+def to_json(transform: Any) -> dict[str, Any]:
+    """A fitted transform as plain data; float32 numbers survive the way there and back exactly."""
+    fields = {f.name: getattr(transform, f.name) for f in dataclasses.fields(transform)}
+    return {"kind": type(transform).__name__} | {
+        n: np.asarray(v).tolist() if isinstance(v, np.ndarray | np.generic) else v for n, v in fields.items()
+    }
+
+
+def from_json(value: Mapping[str, Any]) -> Any:
+    """The transform that `to_json` described.
+
+    Raises:
+        ConfigError: a kind of transform that this version does not know.
+    """
+    fields = dict(value)
+    kind = fields.pop("kind")
+    if kind not in _KNOWN:
+        raise nearest(kind, _KNOWN, kind="transform")
+    fitted = {f.name for f in dataclasses.fields(_KNOWN[kind]) if f.type == "Any"}
+    return _KNOWN[kind](**{n: np.asarray(v, np.float32) if n in fitted else v for n, v in fields.items()})
+
+
+def prepare(transforms: Sequence[Transform], dataset: Dataset) -> tuple[tuple[Transform, ...], Dataset]:
+    """Fit the transforms one after the other, each on what the ones before it left; the fitted ones, and the data."""
+    fitted = []
+    for transform in transforms:
+        fitted.append(transform.fit(dataset))
+        dataset = fitted[-1].apply(dataset)
+    return tuple(fitted), dataset

@@ -1,0 +1,78 @@
+"""Every method by name: its settings, its paper, and where it departs from it. The list is explicit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from extremal.algorithms import iql, xql
+from extremal.algorithms.bc import BC
+from extremal.algorithms.iql import IQL
+from extremal.algorithms.settings import Preset
+from extremal.algorithms.xql import XQL
+from extremal.core.errors import nearest
+
+
+class Method(NamedTuple):
+    """What `extremal algorithms` tells of a method."""
+
+    default: Any  # settings with the library's defaults
+    line: str
+    paper: str  # key of docs/references.bib
+    differs: str
+    presets: Mapping[str, Preset]
+
+
+METHODS: dict[str, Method] = {
+    "xql": Method(
+        XQL(),
+        "Extreme Q-Learning: V is the soft maximum of Q over the data's actions, by Gumbel regression",
+        "garg2023",
+        "defaults: tangent beyond the clip and a running normaliser instead of clamp and batch maximum, LayerNorm in V; "
+        "the paper's own are the presets consistent/... and tuned/...",
+        xql.PRESETS,
+    ),
+    "iql": Method(
+        IQL(),
+        "Implicit Q-Learning: V is an upper expectile of Q over the data's actions",
+        "kostrikov2021",
+        "defaults leave rewards as they are; the paper scales them per benchmark (presets)",
+        iql.PRESETS,
+    ),
+    "bc": Method(BC(), "Behaviour cloning by maximum likelihood", "kostrikov2021", "nothing", {}),
+    "bc10": Method(
+        BC(best=0.1), "10%BC: cloning of the best episodes, a tenth of the steps", "kostrikov2021", "nothing", {}
+    ),
+}
+
+
+def method(name: str) -> Method:
+    """The method called `name`.
+
+    Raises:
+        ConfigError: there is none; says the nearest names.
+    """
+    if name not in METHODS:
+        raise nearest(name, METHODS, kind="method")
+    return METHODS[name]
+
+
+def name_of(settings: Any) -> str:
+    """The registered name that a settings record belongs to: the method whose defaults are nearest to it."""
+    same = [name for name, known in METHODS.items() if type(known.default) is type(settings)]
+    if not same:
+        raise nearest(type(settings).__name__.lower(), METHODS, kind="method")
+    exact = [name for name in same if name != "bc" and METHODS[name].default == settings]
+    return exact[0] if exact else same[0]
+
+
+def preset(name: str, which: str) -> Any:
+    """Settings of method `name` as a paper or a published code has them for a benchmark.
+
+    Raises:
+        ConfigError: there is no such preset; says the nearest ones.
+    """
+    known = method(name).presets
+    if which not in known:
+        raise nearest(which, known, kind=f"{name} preset")
+    return known[which].settings
