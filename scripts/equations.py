@@ -162,7 +162,7 @@ def page(cited: list[Citation], entries: dict[str, dict[str, str]], tests: dict[
     lines = [HEAD]
     for key in dict.fromkeys(c.key for c in cited):
         lines += [
-            f"## {titles[key]} `[{key}]`\n",
+            f"## {entries[key]['title']} ({entries[key]['year']}) `[{key}]`\n",
             "| where | in the code | what differs | tests |",
             "|---|---|---|---|",
         ]
