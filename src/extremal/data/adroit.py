@@ -84,7 +84,7 @@ def _card(source: Path, clipped: float) -> Card:
 def _demonstrations(source: Path) -> dict[str, np.ndarray]:
     """The fields of the recordings as float64, checked against each other."""
     try:
-        with np.load(source, allow_pickle=False) as file:
+        with Path(source).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             missing = [name for name in ("episode_length", *_COLUMNS) if name not in file.files]
             if missing:
                 raise DataError(f"is missing; the file holds {', '.join(file.files)}", file=source, field=missing[0])
@@ -94,7 +94,7 @@ def _demonstrations(source: Path) -> dict[str, np.ndarray]:
         raise
     except FileNotFoundError as error:
         raise DataError("there is no such file", file=source) from error
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"is not a readable .npz of plain arrays ({error})", file=source) from error
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or lengths.size == 0 or (lengths < 1).any():
         raise DataError("must hold the steps of each episode, at least one", file=source, field="episode_length")

@@ -59,7 +59,7 @@ def read(name: str) -> dict[str, np.ndarray] | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {k: file[k] for k in file.files}
         intact = str(arrays.pop(_HASH, "")) == _digest(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
