@@ -324,3 +324,12 @@ def test_a_parquet_card_that_is_not_ours(rows, tmp_path):
         pyarrow.parquet.write_table(cells.replace_schema_metadata({"extremal": text}), tmp_path / "d.parquet")
         with pytest.raises(DataError):
             load_dataset(f"parquet:{tmp_path}/d.parquet")
+
+
+@pytest.mark.parametrize("kind", ["npz", "parquet", "d4rl"])
+def test_data_beyond_this_machine(rows, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("extremal.data.loaders.files._memory", lambda: 16)
+    write, name = WRITERS[kind]
+    write(tmp_path / name, rows)
+    with pytest.raises(DataError, match=r"this machine has 0\.0 GiB"):
+        load_dataset(f"{kind}:{tmp_path}/{name}")

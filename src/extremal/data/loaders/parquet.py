@@ -37,10 +37,7 @@ def load_parquet(path: str | Path) -> Dataset:
     with reading(path, kind="Parquet"), parquet.ParquetFile(file) as source:
         features = _features(source.schema_arrow.names)
         names = wanted(features)
-        groups = [source.metadata.row_group(i) for i in range(source.metadata.num_row_groups)]
-        entries = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
-        check_size((entries,), np.dtype(np.float64), "all columns")
-        table = source.read(columns=[column for name in names for column in features[name]])
+        table = _read(source, [column for name in names for column in features[name]])
         columns = {name: _joined(table, features[name]) for name in names}
         rows = same_rows(columns)
         stored = (table.schema.metadata or {}).get(_KEY)
@@ -94,6 +91,17 @@ def _features(names: list[str]) -> dict[str, list[str]]:
             raise DataError(f"is missing, and there is '{columns[max(columns)]}'", field=f"{field}_{min(missing)}")
         found[field] = [columns[i] for i in range(len(columns))]
     return found
+
+
+def _read(source: Any, columns: list[str]) -> Any:
+    """The table, piece by piece, given up where it outgrows this machine: a few bytes of Parquet may stand for any length."""
+    arrow = require("pyarrow", extra="formats", purpose="reading Parquet files")
+    pieces, size = [], 0
+    for piece in source.iter_batches(columns=columns, use_threads=False):
+        size += piece.nbytes
+        check_size((size,), np.dtype(np.uint8), "all columns")
+        pieces.append(piece)
+    return arrow.Table.from_batches(pieces, source.schema_arrow.empty_table().select(columns).schema)
 
 
 def _joined(table: Any, columns: list[str]) -> np.ndarray:
