@@ -23,7 +23,7 @@ def write_rows(path: Path, rows: list[dict]) -> None:
 def result(method, metric, per_seed, updates=30_000, **extra) -> dict:
     several = len(per_seed) > 1
     return {
-        "algorithm": method.upper(),
+        "algorithm": method,
         "dataset": "pointmaze-medium-goal",
         "metric": metric,
         "mean": float(np.mean(per_seed)),
@@ -31,7 +31,7 @@ def result(method, metric, per_seed, updates=30_000, **extra) -> dict:
         "low": float(min(per_seed)) if several else None,
         "high": float(max(per_seed)) if several else None,
         "per_seed": list(per_seed),
-        "seeds": len(per_seed),
+        "seeds": list(range(len(per_seed))),
         "updates": updates,
         "updates_per_second": 812.5,
         **extra,
@@ -105,7 +105,11 @@ def metric_rows(rng, replicas: int, value: bool, updates=range(1000, 31_000, 100
                     "q/loss": 5e3 * np.exp(-update / 2000) + 1 + noise,
                 }
                 row |= {"heldout/v/loss": 3.0 * np.exp(-update / 4000) + 0.35 + noise}
-            row |= {"pi/loss": 1.5 - np.log1p(update / 1000) / 2 + noise, "updates_per_second": 800 + 20 * noise}
+            row |= {
+                "seconds": 1.25,
+                "pi/loss": 1.5 - np.log1p(update / 1000) / 2 + noise,
+                "updates_per_second": 800 + 20 * noise,
+            }
             rows.append(row)
     return rows
 
@@ -142,7 +146,7 @@ def write_run(path: Path, method: str, *, replicas=3, maze=True, overrides=None,
     write_rows(path / "metrics.csv", metric_rows(rng, len(swept), value=method != "bc"))
     write_rows(path / "evaluations.csv", evaluation_rows(rng, method, len(swept)))
     per_seed = np.clip(END[method] + rng.normal(0, 0.02, len(swept)), 0, 1)
-    results = [result(method, "success_rate", per_seed)]
+    results = [result(method, "success_rate", per_seed), result(method, "steps_to_goal", 300 - 80 * per_seed)]
     if overrides:
         distinct = [dict(pairs) for pairs in dict.fromkeys(tuple(o.items()) for o in overrides)]
         seeds = [[s for s, own in zip(per_seed, overrides, strict=True) if own == o] for o in distinct]

@@ -1,3 +1,4 @@
+import json
 import re
 import stat
 from html.parser import HTMLParser
@@ -116,7 +117,7 @@ def test_divergence_and_sweeps_are_told(tmp_path, make_run):
     assert text.count("<strong>Diverged.</strong>") == 2
     assert "try a larger beta" in text
     assert "swept: 0.5, 2" in text
-    assert "at its best swept setting (XQL, beta" in text
+    assert "at its best swept setting, beta" in text
     assert "XQL, beta 0.5" in table([run])
     assert "XQL diverged: replica 3 left" in table([run])
 
@@ -124,14 +125,17 @@ def test_divergence_and_sweeps_are_told(tmp_path, make_run):
 def test_an_unfinished_run_is_reported_as_such(tmp_path, make_run):
     run = make_run(tmp_path / "run", "iql", maze=False)
     (run / "summary.json").unlink()
-    assert table([run]) == "IQL is unfinished: 30,000 of 30,000 updates."
+    (run / "diverged.json").write_text(json.dumps([{"replica": 2, "update": 700, "metric": "q/loss"}]))
+    unfinished, diverged = table([run]).splitlines()
+    assert unfinished == "IQL is unfinished: 30,000 of 30,000 updates."
+    assert diverged == "IQL diverged: replica 2 left the finite numbers at update 700, first seen in q/loss"
     assert "IQL is unfinished" in write_report([run], tmp_path / "r.html", title="t").read_text()
 
 
 def test_the_table_has_one_line_a_result(maze_runs):
     lines = table(maze_runs).splitlines()
-    assert len(lines) == 2 + 3
-    assert [line.split()[0] for line in lines[2:]] == ["XQL", "IQL", "BC"]
+    assert [line.split()[0] for line in lines[2:]] == ["XQL", "XQL", "IQL", "IQL", "BC", "BC"]
+    assert "steps to goal" in lines[3]
     assert "95 % interval" in lines[0]
     assert "812" in lines[2]
 
@@ -153,5 +157,6 @@ def test_a_picture_of_nothing_is_refused(without_simulator, tmp_path):
 
 def test_a_method_keeps_its_colour_whatever_the_company():
     assert colours(["BC", "XQL"])["XQL"] == colours(["XQL", "TD3"])["XQL"]
+    assert len(set(colours(["XQL", "IQL", "BC", "10%BC"]).values())) == 4
     many = colours(["CQL", "IQL", "TD3", "XQL"])
     assert len(set(many.values())) == 4

@@ -61,7 +61,7 @@ def damage(name, text):
     [
         (lambda path: (path / "config.json").unlink(), "is no run directory: it has no config.json"),
         (damage("config.json", '{"method": "xql"'), "config.json is damaged"),
-        (damage("config.json", "[1]"), "config.json is damaged: it holds no object"),
+        (damage("config.json", "[1]"), "config.json is damaged: it holds list, expected dict"),
         (damage("config.json", json.dumps({"method": "xql", "dataset": {}})), "config.json has no 'replicas'"),
         (damage("summary.json", ""), "summary.json is damaged"),
         (

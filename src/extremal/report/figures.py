@@ -55,7 +55,9 @@ def learning_panel(axis: Any, runs: Sequence[Run]) -> None:
 
 def training(runs: Sequence[Run]) -> Any | None:
     """Every logged metric as a small panel; the same metric on held-out episodes is dashed beside it."""
-    logged = sorted({name for run in runs for name in run.metrics} - {"update", "replica", "updates_per_second"})
+    logged = sorted(
+        {name for run in runs for name in run.metrics} - {"update", "replica", "seconds", "updates_per_second"}
+    )
     shown = sorted(
         {name.removeprefix("heldout/") for name in logged}, key=lambda n: (n.split("/")[0], "loss" not in n, n)
     )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from extremal.core.errors import require
+from extremal.core.files import atomic
 from extremal.report import figures
 from extremal.report.runs import Run, names, read_runs, value_text
 from extremal.report.style import PALETTE, colours, styled, svg
-from extremal.report.words import NO_SIMULATOR, interval, measure, number, swept_text, verdict
+from extremal.report.words import NO_SIMULATOR, interval, label, measure, number, verdict
 
 
 def write_report(runs: Sequence[Path], out: Path, *, title: str) -> Path:
@@ -32,22 +31,10 @@ def write_report(runs: Sequence[Path], out: Path, *, title: str) -> Path:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     template = resources.files("extremal.report").joinpath("page.html").read_text("utf-8")
-    replace(Path(out), environment.from_string(template).render(context).encode())
+    page = environment.from_string(template).render(context)
+    with atomic(Path(out)) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return Path(out)
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _context(runs: Sequence[Run], title: str) -> dict[str, Any]:
@@ -60,7 +47,7 @@ def _context(runs: Sequence[Run], title: str) -> dict[str, Any]:
         "diverged": [f"{name}: {text}" for name, run in named for text in run.diverged],
         "simulator": any(run.judge for run in runs),
         "no_simulator": NO_SIMULATOR,
-        "results": [_row(name, run, result, colour) for name, run in named for result in run.results],
+        "results": [row for name, run in named for row in _results(name, run, colour)],
         "figures": _figures(runs),
         "cards": _cards(runs),
         "settings": _settings(named),
@@ -70,23 +57,37 @@ def _context(runs: Sequence[Run], title: str) -> dict[str, Any]:
     }
 
 
-def _row(name: str, run: Run, result: dict[str, Any], colour: dict[str, str]) -> dict[str, Any]:
+def _results(name: str, run: Run, colour: dict[str, str]) -> list[dict[str, Any]]:
+    """One entry per combination of swept values: its measures, and what they were made with."""
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for result in run.results:
+        grouped.setdefault(label(name, result), []).append(result)
+    return [
+        {
+            "name": title,
+            "colour": colour[run.method],
+            "dataset": results[0]["dataset"],
+            "measures": [_measure(result) for result in results],
+            "seeds": results[0]["seeds"],
+            "updates": f"{results[0]['updates']:,}",
+            "speed": f"{results[0]['updates_per_second']:,.0f}",
+            "hash": run.dataset["hash"][:12],
+            "settings": ", ".join(
+                f"{key} {value_text(value)}" for key, value in (run.settings | results[0].get("overrides", {})).items()
+            ),
+        }
+        for title, results in grouped.items()
+    ]
+
+
+def _measure(result: dict[str, Any]) -> dict[str, str]:
     metric = result["metric"]
-    settings = run.settings | result.get("overrides", {})
     return {
-        "name": swept_text(result) if len(run.groups) > 1 else name,
-        "colour": colour[run.method],
-        "dataset": result["dataset"],
         "metric": measure(metric),
         "mean": number(result["mean"], metric),
         "iqm": number(result.get("iqm"), metric),
         "interval": interval(result),
         "per_seed": ", ".join(number(value, metric).removesuffix(" %") for value in result.get("per_seed", [])),
-        "seeds": result["seeds"],
-        "updates": f"{result['updates']:,}",
-        "speed": f"{result['updates_per_second']:,.0f}",
-        "hash": run.dataset["hash"][:12],
-        "settings": ", ".join(f"{key} {value_text(value)}" for key, value in settings.items()),
     }
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from extremal.core.errors import RunError
+from extremal.core.files import atomic
 from extremal.report.figures import learning_panel, maze_panels
-from extremal.report.page import replace
 from extremal.report.runs import names, read_runs
 from extremal.report.style import figure, png, styled
 
@@ -36,5 +36,7 @@ def picture(runs: Sequence[Path], out: Path) -> Path:
         if judged:
             parts[0].set_facecolor("none")
             learning_panel(parts[0].subplots(), judged)
-        replace(Path(out), png(drawn, dpi=DPI))
+        image = png(drawn, dpi=DPI)
+    with atomic(Path(out)) as temporary:
+        temporary.write_bytes(image)
     return Path(out)

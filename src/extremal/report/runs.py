@@ -16,10 +16,12 @@ from extremal.core.errors import RunError
 
 Columns = dict[str, np.ndarray]
 
+SPELT = {"bc10": "10%BC"}  # methods whose name is not its registered one in capitals
+
 # What an evaluation can be judged by, best first: column of evaluations.csv, name in summary.json, words for an axis.
 JUDGES = (
-    ("success", "success_rate", "success rate"),
     ("score", "normalised_score", "normalised score"),
+    ("success", "success_rate", "success rate"),
     ("return", "return", "return"),
 )
 
@@ -40,13 +42,15 @@ class Run:
     path: Path
     config: dict[str, Any]
     summary: dict[str, Any]
+    divergences: list[Any]
     metrics: Columns  # one row a chunk and replica
     evaluations: Columns  # one row an evaluation episode
     maze: dict[str, np.ndarray] | None
 
     @property
     def method(self) -> str:
-        return str(self.config["method"]).upper()
+        name = str(self.config["method"])
+        return SPELT.get(name, name.upper())
 
     @property
     def dataset(self) -> dict[str, Any]:
@@ -58,7 +62,9 @@ class Run:
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        return self.summary.get("results", [])
+        """As in summary.json, with the number of seeds as `seeds`."""
+        count = lambda seeds: len(seeds) if isinstance(seeds, list) else seeds  # noqa: E731
+        return [result | {"seeds": count(result["seeds"])} for result in self.summary.get("results", [])]
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -87,8 +93,8 @@ class Run:
 
     @property
     def diverged(self) -> list[str]:
-        """One sentence of advice per replica that left the finite numbers."""
-        return [advice(item) for item in self.summary.get("diverged", [])]
+        """One sentence per replica that left the finite numbers."""
+        return [_told(item) for item in self.divergences]
 
 
 def read_run(path: Path) -> Run:
@@ -103,11 +109,12 @@ def read_run(path: Path) -> Run:
     for field in ("method", "replicas", "dataset"):
         if field not in config:
             raise RunError(f"{path / 'config.json'} has no '{field}'; the file is damaged or of another format")
-    maze = path / "maze.npz"
+    maze, summary = path / "maze.npz", _json(path / "summary.json") or {}
     return Run(
         path=path,
         config=config,
-        summary=_json(path / "summary.json") or {},
+        summary=summary,
+        divergences=summary.get("diverged") or _json(path / "diverged.json", list) or [],
         metrics=_columns(path / "metrics.csv"),
         evaluations=_columns(path / "evaluations.csv"),
         maze=_arrays(maze) if maze.exists() else None,
@@ -146,13 +153,6 @@ def curves(columns: Columns, name: str, replicas: Sequence[int]) -> tuple[np.nda
     return updates[some], values[:, some]
 
 
-def advice(item: Any) -> str:
-    """The sentence of one entry of summary.json's `diverged`."""
-    if isinstance(item, dict):
-        return str(item.get("advice") or ", ".join(f"{key} {value}" for key, value in item.items()))
-    return str(item)
-
-
 def value_text(value: Any) -> str:
     """A setting as a person writes it."""
     if isinstance(value, float):
@@ -160,15 +160,23 @@ def value_text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def _told(divergence: Any) -> str:
+    """The advice that goes with a divergence, or else where it was."""
+    if not isinstance(divergence, dict):
+        return str(divergence)
+    where = "replica {replica} left the finite numbers at update {update}, first seen in {metric}"
+    return divergence["advice"] if "advice" in divergence else where.format_map(divergence)
+
+
+def _json(path: Path, kind: type = dict) -> Any:
     try:
         value = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise RunError(f"{path} is damaged: {error}") from error
-    if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged: it holds no object")
+    if not isinstance(value, kind):
+        raise RunError(f"{path} is damaged: it holds {type(value).__name__}, expected {kind.__name__}")
     return value
 
 

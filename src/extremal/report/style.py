@@ -13,7 +13,7 @@ from extremal.core.errors import require
 
 # Okabe and Ito's colours, in an order that stays distinct for two or three methods.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-KNOWN = {"XQL": 0, "IQL": 1, "BC": 2}  # a method has the same colour in every report
+KNOWN = {"XQL": 0, "IQL": 1, "BC": 2, "10%BC": 3}  # a method has the same colour in every report
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 INK, MUTED, RULE, PAPER = "#1b1d21", "#6a707b", "#d9dce1", "#fefefd"
 _VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", PAPER: "--paper"} | {

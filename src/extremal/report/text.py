@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from extremal.report.runs import names, read_runs
-from extremal.report.words import interval, measure, number, swept_text, verdict
+from extremal.report.words import interval, label, measure, number, verdict
 
 
 def table(runs: Sequence[Path]) -> str:
@@ -28,7 +28,7 @@ def table(runs: Sequence[Path]) -> str:
         for result in run.results:
             metric = result["metric"]
             lines.add_row(
-                swept_text(result) if len(run.groups) > 1 else name,
+                label(name, result),
                 result["dataset"],
                 measure(metric),
                 number(result["mean"], metric),

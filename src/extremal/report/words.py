@@ -14,6 +14,8 @@ NO_SIMULATOR = "no simulator belongs to this dataset, so there is no score: loss
 
 def measure(metric: str) -> str:
     """A metric of summary.json as a person says it."""
+    if metric.startswith("heldout/"):
+        return f"{metric.removeprefix('heldout/')}, held out"
     return {"normalised_score": "normalised score", "success_rate": "success rate"}.get(
         metric, metric.replace("_", " ")
     )
@@ -28,9 +30,14 @@ def number(value: float | None, metric: str) -> str:
     return f"{value:.1f}" if metric == "normalised_score" else f"{value:.4g}"
 
 
-def swept_text(result: dict[str, Any]) -> str:
-    """The method of a result and, in a sweep, the values that were swept."""
-    return ", ".join([result["algorithm"], *(f"{k} {value_text(v)}" for k, v in result.get("overrides", {}).items())])
+def swept(result: dict[str, Any]) -> str:
+    """The swept values that a result belongs to; empty where nothing was swept."""
+    return ", ".join(f"{key} {value_text(value)}" for key, value in result.get("overrides", {}).items())
+
+
+def label(name: str, result: dict[str, Any]) -> str:
+    """The name of a run and, in a sweep, the values that were swept."""
+    return ", ".join(filter(None, (name, swept(result))))
 
 
 def interval(result: dict[str, Any]) -> str:
@@ -46,26 +53,26 @@ def verdict(run: Run, name: str) -> str:
     if not run.summary:
         return f"{name} is unfinished: {run.reached:,} of {run.config.get('updates', 0):,} updates."
     result = _best(run.results)
-    if result is None or run.judge is None:
+    if result is None:
         return f"{name}: {NO_SIMULATOR}. {_held_out(run)}"
     value, metric = number(result["mean"], result["metric"]), result["metric"]
     claim = {
         "success_rate": f"reaches the goal in {value} of the episodes",
-        "normalised_score": f"scores {value} (0: D4RL's low reference, 100: its high one)",
+        "normalised_score": f"scores {value} on the scale from 0 (low reference) to 100 (high one)",
         "return": f"collects a return of {value} an episode",
-    }.get(metric, f"has {measure(metric)} {value}")
+    }[metric]
     seeds = result["seeds"]
     sure = f"95 % interval {interval(result)}, {seeds} seeds" if seeds > 1 else "one seed, so no interval"
-    swept = f" at its best swept setting ({swept_text(result)})" if len(run.groups) > 1 else ""
-    return f"{name} {claim}{swept} ({sure}), at the last checkpoint, after {result['updates']:,} updates."
+    where = f" at its best swept setting, {swept(result)}," if len(run.groups) > 1 else ""
+    return f"{name} {claim}{where} ({sure}), at the last checkpoint, after {result['updates']:,} updates."
 
 
 def _best(results: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """The result to speak of: of the best kind of measure, the highest mean."""
     for _, metric, _ in JUDGES:
         if same := [result for result in results if result["metric"] == metric]:
-            return max(same, key=lambda result: result["mean"])
-    return results[0] if results else None
+            return max(same, key=lambda result: -np.inf if result["mean"] is None else result["mean"])
+    return None
 
 
 def _held_out(run: Run) -> str:
