@@ -30,7 +30,11 @@ ENTRY = re.compile(r"\[([a-z]+\d{4}[a-z]?)\]((?:(?![;,] *\[).)*)", re.DOTALL)
 NUMBER = re.compile(r"\bEqs?\b")
 WELL_NUMBERED = re.compile(r"\bEq\. \([\w.]+\)(, \([\w.]+\))*")
 
-HEAD = """# Equations and where they are
+HEAD = """---
+hide: [toc]
+---
+
+# Equations and where they are
 
 Written by `scripts/equations.py` from the docstrings; a test keeps it up to date. The last column names the test files whose
 code uses the function or class.
@@ -170,7 +174,7 @@ def page(cited: list[Citation], entries: dict[str, dict[str, str]], tests: dict[
             word = next((part for part in c.name.split(".") if part[0].isupper()), c.name)
             files = [f"`{file.removeprefix('tests/')}`" for file, words in tests.items() if word in words]
             code = f"`{c.name}` in `{c.file.removeprefix('src/extremal/')}`"
-            lines.append(f"| {_cell(c.place)} | {code} | {_cell(c.differs)} | {', '.join(files)} |")
+            lines.append(f"| {_cell(c.place) or '–'} | {code} | {_cell(c.differs)} | {', '.join(files)} |")
         lines.append("")
     return "\n".join(lines)
 

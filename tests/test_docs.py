@@ -1,0 +1,43 @@
+"""The documentation says what the code does: every setting of a method stands on its page with its default."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from extremal.algorithms.registry import METHODS
+
+DOCS = Path(__file__).parent.parent / "docs"
+WORDS = {"none": None, "no": False, "yes": True}
+
+
+def value(text: str):
+    text = text.strip().strip("`")
+    try:
+        return WORDS[text] if text in WORDS else float(text)
+    except ValueError:
+        return text
+
+
+@pytest.mark.parametrize("name", ["xql", "iql", "bc"])
+def test_every_setting_is_on_its_page_with_its_default(name):
+    page = (DOCS / "methods" / f"{name}.md").read_text("utf-8").split("## Settings")[1].split("\n## ")[0]
+    told = {}
+    for cells in re.findall(r"^\| (`.*?`) \| (.*?) \|", page, re.MULTILINE):
+        names, defaults = (cell.split(", ") for cell in cells)
+        told |= {key.strip("`"): value(default) for key, default in zip(names, defaults, strict=True)}
+    default = METHODS[name].default
+    assert told == {field.name: getattr(default, field.name) for field in dataclasses.fields(default)}
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (DOCS / "methods").glob("*.md")))
+def test_every_method_page_has_the_same_parts(page):
+    parts = re.findall(r"^## (.*)", (DOCS / "methods" / page).read_text("utf-8"), re.MULTILINE)
+    assert parts == [
+        "The mathematics",
+        "What the code does, and what the paper says",
+        "Settings",
+        "What is logged",
+        "Measured here",
+    ]
