@@ -117,7 +117,7 @@ def test_divergence_and_sweeps_are_told(tmp_path, make_run):
     assert text.count("<strong>Diverged.</strong>") == 2
     assert "try a larger beta" in text
     assert "swept: 0.5, 2" in text
-    assert "at its best swept setting, beta" in text
+    assert "the best of 2 swept settings" in text
     assert "XQL, beta 0.5" in table([run])
     assert "XQL diverged: replica 3 left" in table([run])
 

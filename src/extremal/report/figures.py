@@ -65,7 +65,8 @@ def training(runs: Sequence[Run]) -> Any | None:
         return None
     across = 3
     down = math.ceil(len(shown) / across)
-    drawn = figure(9.6, 1.9 * down + 0.3)
+    drawn = figure(9.6, 2.0 * down + 0.3)
+    drawn.get_layout_engine().set(h_pad=0.09, w_pad=0.06)
     axes = drawn.subplots(down, across, squeeze=False).ravel()
     for axis, name in zip(axes, shown, strict=False):
         _training_panel(axis, runs, name)

@@ -63,8 +63,9 @@ def verdict(run: Run, name: str) -> str:
     }[metric]
     seeds = result["seeds"]
     sure = f"95 % interval {interval(result)}, {seeds} seeds" if seeds > 1 else "one seed, so no interval"
-    where = f" at its best swept setting, {swept(result)}," if len(run.groups) > 1 else ""
-    return f"{name} {claim}{where} ({sure}), at the last checkpoint, after {result['updates']:,} updates."
+    count = len(run.groups)
+    best = f" with {swept(result)}, the best of {count} swept settings by this same evaluation" if count > 1 else ""
+    return f"{name} {claim}{best} ({sure}), at the last checkpoint, after {result['updates']:,} updates."
 
 
 def _best(results: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
