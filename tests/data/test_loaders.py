@@ -13,7 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector.episode_buffer import EpisodeBuffer
 
 from extremal.core.errors import ConfigError, DataError
-from extremal.data import ids
+from extremal.data import cache, ids
 from extremal.data.dataset import Card, Dataset
 from extremal.data.ids import load_dataset, save_dataset
 from extremal.data.loaders.minari import local_minari
@@ -324,6 +324,20 @@ def test_a_bare_path_is_told_its_prefix(tmp_path):
         load_dataset(f"{tmp_path}/log.npz")
     with pytest.raises(ConfigError, match=r"d4rl:missing\.hdf5"):
         load_dataset("missing.hdf5")
+
+
+def test_names_are_told_apart_from_paths(monkeypatch, dataset):
+    monkeypatch.setattr("extremal.data.pointmaze.load", lambda name: dataset.replace(card=Card(name=name)))
+    assert load_dataset("pointmaze-umaze-sparse").card.name == "pointmaze-umaze-sparse"
+    assert {"pointmaze-medium-goal", "adroit-door-human"} <= set(ids.names())
+
+
+def test_a_built_dataset_is_loaded_by_its_name(monkeypatch, dataset, tmp_path):
+    monkeypatch.setenv("EXTREMAL_CACHE", str(tmp_path))
+    with pytest.raises(DataError, match="extremal data build adroit-door-human"):
+        load_dataset("adroit-door-human")
+    cache.save_built("adroit-door-human", dataset)
+    assert same(load_dataset("adroit-door-human"), dataset)
 
 
 def test_every_kind_tells_what_it_reads():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from extremal.core.errors import ConfigError, nearest
+from extremal.data import adroit, cache, pointmaze
 from extremal.data.dataset import Dataset
 from extremal.data.loaders.d4rl import load_d4rl
 from extremal.data.loaders.minari import load_minari
@@ -31,7 +32,7 @@ KINDS: dict[str, Kind] = {
     "minari": Kind("minari:NAME", "a dataset of the local Minari root", "formats", load_minari),
     "neorl2": Kind("neorl2:PATH", "a NeoRL-2 archive", None, load_neorl2),
 }
-"""The prefixed forms; every other id is a name of `generated_names`, which needs the extra 'envs'."""
+"""The prefixed forms; every other id is one of `names()`."""
 
 _SAVERS = {"npz": save_npz, "parquet": save_parquet}
 _SUFFIXES = {
@@ -56,11 +57,11 @@ def load_dataset(id: str) -> Dataset:
         if scheme not in KINDS:
             raise nearest(scheme, KINDS, kind="kind of dataset")
         return KINDS[scheme].load(rest)
-    from extremal.data import pointmaze  # needs MuJoCo
-
     if id in pointmaze.NAMES:
         return pointmaze.load(id)
-    raise _unknown(id, pointmaze.NAMES)
+    if id in adroit.BUILDS:
+        return cache.load_built(id)
+    raise _unknown(id)
 
 
 def save_dataset(dataset: Dataset, id: str, *, overwrite: bool = False) -> Path:
@@ -76,16 +77,15 @@ def save_dataset(dataset: Dataset, id: str, *, overwrite: bool = False) -> Path:
     return _SAVERS[scheme](dataset, rest, overwrite=overwrite)
 
 
-def generated_names() -> tuple[str, ...]:
-    """Names of the datasets that Extremal generates itself."""
-    from extremal.data import pointmaze
+def names() -> dict[str, str]:
+    """The datasets that have a name of their own, and how each comes about."""
+    generated = dict.fromkeys(pointmaze.NAMES, "simulated on this machine when first asked for")
+    return generated | dict.fromkeys(adroit.BUILDS, "built from recordings by `extremal data build`")
 
-    return pointmaze.NAMES
 
-
-def _unknown(id: str, names: tuple[str, ...]) -> ConfigError:
+def _unknown(id: str) -> ConfigError:
     path = Path(id).expanduser()
     if path.exists() or path.suffix.lower() in _SUFFIXES:
         kinds = _SUFFIXES.get(path.suffix.lower(), KINDS)
         return ConfigError(f"{id!r} is a path; say what it holds: {' or '.join(f'{kind}:{id}' for kind in kinds)}")
-    return nearest(id, [*names, *(kind.form for kind in KINDS.values())], kind="dataset")
+    return nearest(id, [*names(), *(kind.form for kind in KINDS.values())], kind="dataset")
