@@ -1,3 +1,54 @@
-"""Extremal: learning policies from logged data. See https://extremal.readthedocs.io."""
+"""Extremal: learning policies from logged data.
+
+>>> import extremal
+>>> extremal.XQL(beta=2.0).beta
+2.0
+"""
+
+from extremal.algorithms.bc import BC
+from extremal.algorithms.iql import IQL
+from extremal.algorithms.registry import METHODS, preset
+from extremal.algorithms.xql import XQL
+from extremal.core.algorithm import Algorithm, Step
+from extremal.core.errors import (
+    ConfigError,
+    DataError,
+    DivergedError,
+    ExtremalError,
+    MissingExtraError,
+    RunError,
+    SpecError,
+)
+from extremal.core.policy import Policy
+from extremal.data.check import check_dataset
+from extremal.data.dataset import Card, Dataset
+from extremal.data.ids import load_dataset, save_dataset
+from extremal.runs.run import Run, load, train
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BC",
+    "IQL",
+    "METHODS",
+    "XQL",
+    "Algorithm",
+    "Card",
+    "ConfigError",
+    "DataError",
+    "Dataset",
+    "DivergedError",
+    "ExtremalError",
+    "MissingExtraError",
+    "Policy",
+    "Run",
+    "RunError",
+    "SpecError",
+    "Step",
+    "check_dataset",
+    "load",
+    "load_dataset",
+    "preset",
+    "save_dataset",
+    "train",
+]

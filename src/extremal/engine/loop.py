@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -56,12 +56,12 @@ def train(
     keys: jax.Array,
     *,
     updates: int,
-    every: int,
+    every: Sequence[int],
     start: int = 0,
     alive: np.ndarray | None = None,
     how: How | None = None,
 ) -> Iterator[Progress]:
-    """Train all replicas from update `start` to `updates`, yielding after every multiple of `every`, and at the end.
+    """Train all replicas from update `start` to `updates`, yielding at every multiple of a number in `every`, and at the end.
 
     Replicas are spread over the devices; where they do not divide evenly, dead ones fill up. `states` is donated to the
     first chunk. Ends early when no replica is alive.
@@ -77,7 +77,7 @@ def train(
     program = train_replicas.lower(*args(0, 0), how=how, devices=devices).compile()
     compiling = time.perf_counter() - clock
     while start < updates and living.any():
-        stop = min((start // every + 1) * every, updates)
+        stop = min(updates, *((start // n + 1) * n for n in every))
         clock = time.perf_counter()
         states, chunk = program(*args(start, stop))
         chunk = jax.device_get(chunk)

@@ -1,0 +1,1 @@
+"""Runs on disk: plan, train, resume, evaluate, summarise, read back."""

@@ -1,0 +1,166 @@
+"""What a run is made of, fixed before it starts and written to config.json: nothing else decides its numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import itertools
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from extremal.algorithms.registry import METHODS, method
+from extremal.core.algorithm import Algorithm
+from extremal.core.errors import ConfigError, RunError, nearest
+from extremal.core.files import write_json
+from extremal.core.types import Spec, Transform
+from extremal.data import transforms
+from extremal.data.dataset import Dataset
+from extremal.io import config
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One run: a method with its settings, on a dataset, for some replicas."""
+
+    method: str
+    settings: Any
+    replicas: tuple[tuple[int, Mapping[str, Any]], ...]  # (seed, swept settings) of each
+    dataset: Mapping[str, Any]  # name, hash, environment, reference, recipe, statistics
+    spec: Spec
+    prepare: tuple[Transform, ...]  # fitted
+    updates: int
+    evaluate_every: int
+    log_every: int
+    episodes: int
+    holdout: float
+
+    @property
+    def seeds(self) -> list[int]:
+        return [seed for seed, _ in self.replicas]
+
+    @property
+    def environment(self) -> str | None:
+        return self.dataset["environment"]
+
+    def algorithm(self, replica: int) -> Algorithm:
+        """The algorithm of one replica, ready to act."""
+        settings = dataclasses.replace(self.settings, **self.replicas[replica][1])
+        return dataclasses.replace(settings.algorithm(self.spec, updates=self.updates), prepare=self.prepare)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "method": self.method,
+            "settings": config.to_json(self.settings),
+            "replicas": [{"seed": seed, "overrides": dict(overrides)} for seed, overrides in self.replicas],
+            "dataset": dict(self.dataset),
+            "spec": {"observation": self.spec.observation, "action": self.spec.action, "actions": self.spec.actions},
+            "prepare": [transforms.to_json(t) for t in self.prepare],
+            "updates": self.updates,
+            "evaluate_every": self.evaluate_every,
+            "log_every": self.log_every,
+            "episodes": self.episodes,
+            "holdout": self.holdout,
+            "versions": versions(),
+        }
+
+    def save(self, path: Path) -> None:
+        write_json(path / "config.json", self.to_json())
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan of the run in `path`.
+
+    Raises:
+        RunError: there is no run, or it was written by a version with another format.
+    """
+    try:
+        value = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} holds no run: config.json cannot be read ({error})") from error
+    if value.get("format") != FORMAT:
+        raise RunError(f"{path}: run format {value.get('format')!r}; this version reads format {FORMAT}")
+    spec = value["spec"]
+    return Plan(
+        method=value["method"],
+        settings=config.from_json(method(value["method"]).default, value["settings"]),
+        replicas=tuple((r["seed"], r["overrides"]) for r in value["replicas"]),
+        dataset=value["dataset"],
+        spec=Spec(observation=tuple(spec["observation"]), action=tuple(spec["action"]), actions=spec["actions"]),
+        prepare=tuple(transforms.from_json(t) for t in value["prepare"]),
+        **{name: value[name] for name in ("updates", "evaluate_every", "log_every", "episodes", "holdout")},
+    )
+
+
+def replicas_of(
+    settings: Any, seeds: int | Sequence[int], sweep: Mapping[str, Sequence[Any]]
+) -> tuple[tuple[int, dict[str, Any]], ...]:
+    """Every combination of the swept values, each with every seed.
+
+    Raises:
+        ConfigError: an unknown field, or one that shapes the program and cannot be a batch.
+    """
+    known, allowed = config.field_types(type(settings)), config.sweepable(type(settings))
+    for name, values in sweep.items():
+        if name not in known:
+            raise nearest(name, known, kind=f"{type(settings).__name__} setting")
+        if name not in allowed:
+            raise ConfigError(
+                f"{name!r} shapes the compiled program or the data and cannot take several values in one run; "
+                f"train once per value. Settings that can: {', '.join(allowed)}"
+            )
+        for value in values:
+            if value is None or getattr(settings, name) is None:
+                raise ConfigError(f"{name!r}: 'none' and a number are different programs; sweep over numbers only")
+            config.from_json(settings, {name: value})
+    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise ConfigError(f"seeds {chosen}: at least one, each once")
+    grid = itertools.product(*([(name, float(value)) for value in values] for name, values in sweep.items()))
+    return tuple((seed, dict(point)) for point in grid for seed in chosen)
+
+
+def describe_dataset(dataset: Dataset, *, id: str, environment: str | None) -> dict[str, Any]:
+    """What config.json keeps of a dataset."""
+    card = dataset.card
+    return {
+        "id": id,
+        "name": card.name,
+        "hash": dataset.hash(),
+        "environment": environment if environment is not None else card.environment,
+        "reference": card.reference,
+        "recipe": json.loads(card.recipe) if card.recipe else {},
+        "statistics": dataset.statistics(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the numbers were made with."""
+    found = {"python": platform.python_version(), "device": jax.devices()[0].device_kind}
+    for package in ("extremal", "jax", "jaxlib", "optax", "numpy", "gymnasium", "gymnasium-robotics", "mujoco"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def check_counts(plan: Plan) -> None:
+    """Refuse what cannot be trained, before anything starts."""
+    for name in ("updates", "evaluate_every", "log_every"):
+        if getattr(plan, name) < 1:
+            raise ConfigError(f"{name} is {getattr(plan, name)}; it must be at least 1")
+    if plan.updates >= np.iinfo(np.int32).max:
+        raise ConfigError(f"updates is {plan.updates}; at most {np.iinfo(np.int32).max - 1}")
+    if plan.environment is not None and plan.episodes < 1:
+        raise ConfigError(f"episodes is {plan.episodes}; it must be at least 1")
+    if plan.method not in METHODS:
+        raise nearest(plan.method, METHODS, kind="method")

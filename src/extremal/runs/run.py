@@ -1,0 +1,194 @@
+"""The five lines: train a method on data, evaluate it, read it back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from extremal.algorithms.registry import method, name_of
+from extremal.core.errors import ConfigError, RunError, SpecError
+from extremal.core.policy import Policy
+from extremal.data.dataset import Dataset
+from extremal.data.ids import load_dataset
+from extremal.data.transforms import prepare
+from extremal.engine.replicas import take, use_every_core
+from extremal.runs.plan import Plan, check_counts, describe_dataset, read_plan, replicas_of
+from extremal.runs.train import Training, Watcher, checkpoints, evaluation_seed, load_states
+
+HELD_OUT = 0.1  # share of the episodes kept from training where there is no simulator to judge by
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run on disk."""
+
+    path: Path
+
+    @property
+    def plan(self) -> Plan:
+        return read_plan(self.path)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """summary.json: results at the last checkpoint, with intervals over seeds.
+
+        Raises:
+            RunError: the run is not finished.
+        """
+        file = self.path / "summary.json"
+        if not file.exists():
+            raise RunError(
+                f"{self.path} is not finished; `extremal train ... --out {self.path} --resume` goes on with it"
+            )
+        return json.loads(file.read_text(encoding="utf-8"))
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        return self.summary["results"]
+
+    def policy(self, replica: int = 0) -> Policy:
+        """The policy of one replica at the last checkpoint."""
+        plan = self.plan
+        if not 0 <= replica < len(plan.replicas):
+            raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
+        states, _ = load_states(plan, self.path)
+        return Policy(plan.algorithm(replica), take(states.online, replica))
+
+    def evaluate(
+        self, *, episodes: int = 100, seed: int = 0, environment: str | None = None, keep: int = 0
+    ) -> list[Any]:
+        """One `Episodes` per replica: the mean action in the simulator, `episodes` times."""
+        from extremal.evaluation.rollout import rollout
+
+        plan = self.plan
+        environment = environment or plan.environment
+        if environment is None:
+            raise ConfigError(f"{self.path}: its dataset names no environment; say which one to evaluate in")
+        states, _ = load_states(plan, self.path)
+        return [
+            rollout(
+                Policy(plan.algorithm(r), take(states.online, r)).act,
+                environment,
+                episodes=episodes,
+                seed=evaluation_seed(plan.seeds[r], seed),
+                keep=keep,
+            )
+            for r in range(len(plan.replicas))
+        ]
+
+
+def load(path: str | os.PathLike[str], replica: int = 0) -> Policy:
+    """The policy that the run in `path` trained: `act(observation)` in the environment's units, and `value(observation)`."""
+    return Run(Path(path)).policy(replica)
+
+
+def train(
+    algorithm: Any,
+    dataset: Dataset | str,
+    *,
+    updates: int = 100_000,
+    seeds: int | Sequence[int] = 1,
+    out: str | os.PathLike[str],
+    sweep: Mapping[str, Sequence[float]] | None = None,
+    environment: str | None = None,
+    evaluate_every: int | None = None,
+    episodes: int = 20,
+    log_every: int = 1000,
+    holdout: float | None = None,
+    resume: bool = False,
+    watch: Watcher = lambda update, metrics: None,
+) -> Run:
+    """Train to the end and leave everything in `out`.
+
+    Args:
+        algorithm: settings, e.g. `XQL(beta=2.0)`, or a method's name for its defaults.
+        dataset: a `Dataset`, or an id for `load_dataset`.
+        updates: of each replica. seeds: how many (0, 1, ...), or which.
+        sweep: several values per setting; every combination is trained with every seed, as replicas of one program.
+        environment: where to evaluate, instead of the dataset's own.
+        evaluate_every: updates between evaluations, which are also the checkpoints; default: a tenth of `updates`.
+        episodes: per evaluation and replica. log_every: updates that a row of metrics.csv averages over.
+        holdout: share of the episodes kept from training; default: a tenth where there is no simulator, else none.
+        resume: go on with the run in `out`, to the numbers that it would have come to uninterrupted.
+        watch: called as `watch(update, metrics)` after every chunk.
+
+    Raises:
+        RunError: `out` exists and `resume` is false, or belongs to another run.
+        ConfigError, SpecError, DataError: something does not fit; nothing has been written.
+        DivergedError: every replica left the finite numbers.
+    """
+    use_every_core()
+    name, settings = (
+        (algorithm, method(algorithm).default) if isinstance(algorithm, str) else (name_of(algorithm), algorithm)
+    )
+    identifier = dataset if isinstance(dataset, str) else dataset.card.name
+    data = load_dataset(dataset) if isinstance(dataset, str) else dataset
+    path = Path(out)
+    if path.exists() and not resume and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(f"{path} exists; choose another --out, or go on with it by --resume")
+    described = describe_dataset(data, id=identifier, environment=environment)
+    share = holdout if holdout is not None else (0.0 if described["environment"] is not None else HELD_OUT)
+    kept, held_out = data.split(share) if share else (data, None)
+    base = settings.algorithm(data.spec, updates=updates)
+    fitted, prepared = prepare(base.prepare, kept)
+    plan = Plan(
+        method=name,
+        settings=settings,
+        replicas=replicas_of(settings, seeds, sweep or {}),
+        dataset=described,
+        spec=data.spec,
+        prepare=fitted,
+        updates=updates,
+        evaluate_every=evaluate_every or max(updates // 10, 1),
+        log_every=min(log_every, updates),
+        episodes=episodes,
+        holdout=share,
+    )
+    check_counts(plan)
+    _check_environment(plan)
+    if resume and (path / "config.json").exists():
+        _check_same(plan, read_plan(path), path)
+    else:
+        plan.save(path)
+    if held_out is not None:
+        for transform in fitted:
+            held_out = transform.apply(held_out)
+    Training(plan=plan, path=path, data=prepared, held_out=held_out, watch=watch).run()
+    return Run(path)
+
+
+def _check_environment(plan: Plan) -> None:
+    """The simulator exists and takes what the data has: found out before training, not after."""
+    if plan.environment is None:
+        return
+    from extremal.envs import make
+
+    simulator = make(plan.environment)
+    try:
+        for kind, space, shape in (
+            ("observations", simulator.observation_space, plan.spec.observation),
+            ("actions", simulator.action_space, plan.spec.action),
+        ):
+            if space.shape != shape:
+                raise SpecError(
+                    f"environment {plan.environment!r} has {kind} of shape {space.shape}, the dataset of shape {shape}; "
+                    "name the environment that the data came from"
+                )
+    finally:
+        simulator.close()
+
+
+def _check_same(plan: Plan, before: Plan, path: Path) -> None:
+    """A run goes on only as what it began as."""
+    new, old = plan.to_json(), before.to_json()
+    differ = [k for k in new if k not in ("versions",) and json.dumps(new[k]) != json.dumps(old[k])]
+    if differ and checkpoints(path):
+        raise RunError(
+            f"{path} was begun with other {', '.join(differ)}; resume with the same ones, or choose another --out"
+        )
+    if differ:
+        plan.save(path)

@@ -1,0 +1,102 @@
+"""The numbers of a finished run: last checkpoint, mean and interval over seeds, and what they were made with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from extremal.evaluation.statistics import summarise
+from extremal.runs.plan import Plan, versions
+
+# column of evaluations.csv -> metric of summary.json; a column of success also gives the steps to the goal
+_MEASURES = {"success": "success_rate", "score": "normalised_score", "return": "return"}
+
+Row = Mapping[str, Any]
+
+
+def summary(
+    plan: Plan,
+    metrics: Sequence[Row],
+    evaluations: Sequence[Row],
+    diverged: Sequence[Any],
+    *,
+    compile_seconds: float,
+    evaluate_seconds: float,
+) -> dict[str, Any]:
+    """summary.json; its results hold one entry per metric and swept combination."""
+    last = max((int(row["update"]) for row in metrics), default=0)
+    train_seconds = sum(float(row["seconds"]) for row in metrics if int(row["replica"]) == 0)
+    rate = len(plan.replicas) * last / train_seconds if train_seconds > 0 else 0.0
+    results = []
+    for overrides, members in _groups(plan):
+        for metric, per_seed in _per_seed(plan, members, last, metrics, evaluations).items():
+            found = summarise(per_seed)
+            results.append(
+                {
+                    "algorithm": plan.method,
+                    "dataset": plan.dataset["name"],
+                    "metric": metric,
+                    "mean": _number(found.mean),
+                    "iqm": _number(found.iqm),
+                    "low": _number(found.low),
+                    "high": _number(found.high),
+                    "per_seed": [_number(x) for x in per_seed],
+                    "seeds": [plan.replicas[r][0] for r in members],
+                    "overrides": dict(overrides),
+                    "updates": last,
+                    "updates_per_second": rate,
+                }
+            )
+    return {
+        "results": results,
+        "compile_seconds": compile_seconds,
+        "train_seconds": train_seconds,
+        "evaluate_seconds": evaluate_seconds,
+        "data_hash": plan.dataset["hash"],
+        "versions": versions(),
+        "settings": plan.to_json()["settings"],
+        "diverged": [
+            {"replica": d.replica, "update": d.update, "metric": d.metric, "advice": d.advice} for d in diverged
+        ],
+    }
+
+
+def _groups(plan: Plan) -> list[tuple[Mapping[str, Any], list[int]]]:
+    """Replicas that differ by their seed alone, in order."""
+    groups: list[tuple[Mapping[str, Any], list[int]]] = []
+    for number, (_, overrides) in enumerate(plan.replicas):
+        for known, members in groups:
+            if known == overrides:
+                members.append(number)
+                break
+        else:
+            groups.append((overrides, [number]))
+    return groups
+
+
+def _per_seed(
+    plan: Plan, members: Sequence[int], last: int, metrics: Sequence[Row], evaluations: Sequence[Row]
+) -> dict[str, list[float]]:
+    """Each metric at the last checkpoint, one number a seed: means over episodes, or held-out losses."""
+    found: dict[str, list[float]] = {}
+    final = [row for row in evaluations if int(row["update"]) == last]
+    mine = [[row for row in final if int(row["replica"]) == r] for r in members]
+    for column, metric in _MEASURES.items():
+        values = [[float(row[column]) for row in rows if row[column] != ""] for rows in mine]
+        if all(values):
+            found[metric] = [float(np.mean(v)) for v in values]
+    steps = [[float(row["length"]) for row in rows if row["success"] != "" and int(row["success"])] for rows in mine]
+    if "success_rate" in found and all(steps):
+        found["steps_to_goal"] = [float(np.mean(v)) for v in steps]
+    if plan.environment is None:
+        rows = [next(m for m in metrics if int(m["update"]) == last and int(m["replica"]) == r) for r in members]
+        for column in sorted({name for row in rows for name in row if name.startswith("heldout/")}):
+            found[column] = [float(row[column]) for row in rows]
+    return found
+
+
+def _number(x: Any) -> float | None:
+    return None if x is None or not math.isfinite(x) else float(x)

@@ -1,0 +1,260 @@
+"""Train a plan to its end: chunks from the engine; evaluation, logging and saving between them."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from extremal.core.algorithm import Algorithm
+from extremal.core.errors import DivergedError, RunError
+from extremal.core.files import atomic, write_json
+from extremal.core.policy import Policy
+from extremal.core.types import Batch
+from extremal.data.dataset import Dataset
+from extremal.engine.loop import Divergence, Progress, train
+from extremal.engine.replicas import init_replicas, run_keys, stack, take
+from extremal.evaluation.scores import normalised
+from extremal.io import checkpoint
+from extremal.io.log import Table
+from extremal.runs.plan import Plan
+from extremal.runs.summary import summary
+
+KEPT = 2  # checkpoints
+DRAWN = 6  # trajectories of the last evaluation of the first replica, for the picture of a maze
+HELD_OUT_ROWS = 4096  # at most, in the batch on which held-out losses are measured
+
+
+class Watcher(Protocol):
+    """Is told how a run goes on; the command line draws a progress bar from it."""
+
+    def __call__(self, update: int, metrics: dict[str, Any]) -> None: ...
+
+
+@dataclasses.dataclass
+class Training:
+    """A run under way in `path`: its tables, and what is needed between two chunks."""
+
+    plan: Plan
+    path: Path
+    data: Dataset  # prepared, for training
+    held_out: Dataset | None  # prepared
+    watch: Watcher
+
+    def __post_init__(self) -> None:
+        self.algorithms = [self.plan.algorithm(r) for r in range(len(self.plan.replicas))]
+        self.metrics = Table(self.path / "metrics.csv")
+        self.evaluations = Table(self.path / "evaluations.csv")
+        self.diverged: list[Divergence] = []
+        self.compile_seconds = self.evaluate_seconds = 0.0
+
+    def run(self) -> None:
+        """From the last checkpoint, or from the start, to the end.
+
+        Raises:
+            DivergedError: no replica is left; the last good checkpoint stays.
+        """
+        plan, (init, keys) = self.plan, run_keys(self.plan.seeds)
+        algorithms = stack(self.algorithms)
+        start, states, alive = self._resume(algorithms, init)
+        with _asked_to_stop() as stopping:
+            for progress in train(
+                algorithms,
+                states,
+                self.data.device(),
+                keys,
+                updates=plan.updates,
+                every=(plan.log_every, plan.evaluate_every),
+                start=start,
+                alive=alive,
+            ):
+                self._after(progress, stop=bool(stopping))
+                if stopping:
+                    raise KeyboardInterrupt
+        self._finish()
+
+    def _resume(self, algorithms: Algorithm, keys: jax.Array) -> tuple[int, Any, np.ndarray]:
+        count = len(self.plan.replicas)
+        found = last_checkpoint(self.path)
+        if found is None:
+            return 0, init_replicas(algorithms, keys), np.ones(count, bool)
+        like = jax.eval_shape(lambda: {"states": init_replicas(algorithms, keys), "alive": np.ones(count, bool)})
+        tree, update = checkpoint.load(found, like)
+        self.metrics.resume(update)
+        self.evaluations.resume(update)
+        self.diverged = read_diverged(self.path)
+        return update, tree["states"], np.asarray(tree["alive"])
+
+    def _after(self, progress: Progress, *, stop: bool) -> None:
+        plan, update = self.plan, progress.update
+        due = update % plan.evaluate_every == 0 or update == plan.updates
+        self.compile_seconds += progress.compile_seconds
+        self.diverged += progress.diverged
+        self._log(progress, due)
+        if due and plan.environment is not None:
+            self._evaluate(progress)
+        if due or stop or progress.diverged:
+            self._save(progress)
+        if not progress.alive.any():
+            raise DivergedError("; ".join(d.advice for d in self.diverged))
+
+    def _log(self, progress: Progress, due: bool) -> None:
+        rate = len(self.plan.replicas) * self._since(progress) / progress.seconds
+        for r in np.flatnonzero(progress.alive):
+            row: dict[str, Any] = {"update": progress.update, "replica": int(r)}
+            row |= {name: float(value[r]) for name, value in sorted(progress.metrics.items())}
+            if due and self.held_out is not None:
+                state = take(progress.states, int(r))
+                found = _measure(self.algorithms[r], state, _head(self.held_out))
+                row |= {f"heldout/{name}": float(value) for name, value in sorted(found.items())}
+            row |= {"seconds": progress.seconds, "updates_per_second": rate}
+            self.metrics.add(row)
+        living = np.flatnonzero(progress.alive)
+        shown = {n: float(np.mean(v[living])) for n, v in progress.metrics.items()} if living.size else {}
+        self.watch(progress.update, shown | {"updates_per_second": rate})
+
+    def _since(self, progress: Progress) -> int:
+        """Updates in this chunk."""
+        before = int(self.metrics.rows[-1]["update"]) if self.metrics.rows else 0
+        return progress.update - before
+
+    def _evaluate(self, progress: Progress) -> None:
+        from extremal.evaluation.rollout import rollout
+        from extremal.evaluation.valuemap import maze_size, value_map
+
+        assert self.plan.environment is not None
+        clock = time.perf_counter()
+        success = []
+        for r in np.flatnonzero(progress.alive):
+            policy = Policy(self.algorithms[r], take(progress.states.online, int(r)))
+            seed = evaluation_seed(self.plan.seeds[r], progress.update)
+            keep = DRAWN if r == 0 and progress.update == self.plan.updates else 0
+            found = rollout(policy.act, self.plan.environment, episodes=self.plan.episodes, seed=seed, keep=keep)
+            if keep and (size := maze_size(self.plan.environment)) is not None:
+                with atomic(self.path / "maze.npz") as temporary, temporary.open("wb") as file:
+                    np.savez_compressed(file, allow_pickle=False, **value_map(policy, size, found.trajectories))
+            for row in episode_rows(found, self.plan.dataset["reference"]):
+                self.evaluations.add({"update": progress.update, "replica": int(r)} | row)
+            success.append(np.mean(found.returns) if found.success is None else np.mean(found.success))
+        self.evaluate_seconds += time.perf_counter() - clock
+        if success:
+            self.watch(progress.update, {"evaluation": float(np.mean(success))})
+
+    def _save(self, progress: Progress) -> None:
+        """Tables first, the checkpoint last: a resumed run drops whatever was logged after its checkpoint."""
+        self.metrics.save()
+        self.evaluations.save()
+        write_json(self.path / "diverged.json", [dataclasses.asdict(d) for d in self.diverged])
+        tree = {"states": progress.states, "alive": progress.alive}
+        checkpoint.save(checkpoint_path(self.path, progress.update), tree, update=progress.update)
+        for old in checkpoints(self.path)[:-KEPT]:
+            old.unlink()
+
+    def _finish(self) -> None:
+        write_json(
+            self.path / "summary.json",
+            summary(
+                self.plan,
+                self.metrics.rows,
+                self.evaluations.rows,
+                self.diverged,
+                compile_seconds=self.compile_seconds,
+                evaluate_seconds=self.evaluate_seconds,
+            ),
+        )
+
+
+@jax.jit
+def _measure(algorithm: Algorithm, state: Any, batch: Batch) -> dict[str, jax.Array]:
+    return algorithm.measure(state, batch)
+
+
+def _head(dataset: Dataset) -> Batch:
+    """Rows spread evenly over a dataset, the same at every call."""
+    rows = np.linspace(0, dataset.rows - 1, min(dataset.rows, HELD_OUT_ROWS)).astype(np.int32)
+    return jax.tree.map(jax.numpy.asarray, dataset.row(rows))
+
+
+def evaluation_seed(seed: int, update: int) -> int:
+    """Of the evaluation after `update`; another one for each replica's seed and each update."""
+    return int(np.random.SeedSequence([seed, update]).generate_state(1)[0])
+
+
+def episode_rows(episodes: Any, reference: str | None) -> Iterator[dict[str, Any]]:
+    """One row of evaluations.csv per episode, without its update and replica."""
+    scores = normalised(episodes.returns, reference) if reference is not None else None
+    for number, (total, length) in enumerate(zip(episodes.returns, episodes.lengths, strict=True)):
+        yield {
+            "episode": number,
+            "return": float(total),
+            "length": int(length),
+            "success": "" if episodes.success is None else int(episodes.success[number]),
+            "score": "" if scores is None else float(scores[number]),
+        }
+
+
+# ---- checkpoints of a run ----------------------------------------------------------------------------------------------
+
+
+def checkpoint_path(path: Path, update: int) -> Path:
+    return path / "checkpoints" / f"{update:010d}.safetensors"
+
+
+def checkpoints(path: Path) -> list[Path]:
+    """All checkpoints of a run, oldest first."""
+    return sorted((path / "checkpoints").glob("[0-9]*.safetensors"))
+
+
+def last_checkpoint(path: Path) -> Path | None:
+    return (checkpoints(path) or [None])[-1]
+
+
+def load_states(plan: Plan, path: Path) -> tuple[Any, int]:
+    """The stacked states of the last checkpoint, and its update.
+
+    Raises:
+        RunError: the run has not got to its first checkpoint, or that is damaged.
+    """
+    found = last_checkpoint(path)
+    if found is None:
+        raise RunError(f"{path} has no checkpoint yet; the first one is written at update {plan.evaluate_every}")
+    algorithms = stack([plan.algorithm(r) for r in range(len(plan.replicas))])
+    count = len(plan.replicas)
+    like = jax.eval_shape(lambda: init_replicas(algorithms, run_keys(plan.seeds)[0]))
+    tree, update = checkpoint.load(found, {"states": like, "alive": jax.ShapeDtypeStruct((count,), np.dtype(bool))})
+    return tree["states"], update
+
+
+def read_diverged(path: Path) -> list[Divergence]:
+    import json
+
+    file = path / "diverged.json"
+    return [Divergence(**item) for item in json.loads(file.read_text())] if file.exists() else []
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[Sequence[int]]:
+    """A list that fills at the first Ctrl-C (or SIGTERM), so that the chunk under way is finished and saved."""
+    caught: list[int] = []
+
+    def remember(number: int, frame: Any) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    try:
+        before = {s: signal.signal(s, remember) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: signals are not ours
+        before = {}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
