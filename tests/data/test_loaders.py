@@ -1,6 +1,7 @@
 """Every format on a small file of the real layout, and real NeoRL-2 files where they are at hand."""
 
 import json
+import sys
 
 import h5py
 import minari
@@ -291,6 +292,19 @@ def test_damaged_minari_data_is_refused(episodes, root, damage):
     with pytest.raises(DataError, match="damaged or not a Minari file") as error:
         load_dataset("minari:torn-v0")
     assert error.value.file == "torn-v0"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_minari_metadata_runs_nothing(episodes, root):
+    write_minari("sly-v0", episodes, box(3), box(2))
+    file = root / "sly-v0/data/metadata.json"
+    metadata = json.loads(file.read_text())
+    del metadata["action_space"]
+    file.write_text(json.dumps(metadata | {"env_spec": EnvSpec("Sly-v0", entry_point="antigravity:Sly").to_json()}))
+    with pytest.raises(DataError, match="is missing in metadata") as error:
+        load_dataset("minari:sly-v0")
+    assert error.value.field == "action_space"
+    assert "antigravity" not in sys.modules
 
 
 @pytest.mark.parametrize("name", ["../secret-v0", "/etc/secret-v0", "a/../b-v0", "a//b-v0", "a\\b-v0", "nothing", ""])

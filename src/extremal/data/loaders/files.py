@@ -19,7 +19,11 @@ import numpy as np
 from extremal.core.errors import ConfigError, DataError
 
 # What the readers of the formats raise on bytes that are not what they should be.
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, MemoryError, struct.error, zlib.error)
+_DAMAGE = (
+    *(OSError, EOFError, MemoryError, RuntimeError, AssertionError),
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(struct.error, zlib.error, zipfile.BadZipFile),
+)
 
 
 def existing(path: str | Path, *suffixes: str) -> Path:
@@ -52,7 +56,7 @@ def reading(path: str | Path, *, kind: str, names: Mapping[str, str] | None = No
     except DataError as error:
         field = names.get(error.field, error.field) if error.field else None
         raise DataError(error.what, file=error.file or path, field=field, row=error.row) from error.__cause__
-    except (*_DAMAGE, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise DataError(f"is damaged or not a {kind} file: {error or type(error).__name__}", file=path) from error
 
 

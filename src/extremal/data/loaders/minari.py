@@ -39,6 +39,7 @@ def load_minari(name: str) -> Dataset:
     minari = require("minari", extra="formats", purpose="reading Minari datasets")
     folder = _folder(name)
     with reading(name, kind="Minari", names=_NAMES):
+        _check_metadata(folder / "metadata.json")
         found = minari.MinariDataset(folder)
         environment, more = _environment(found.storage.metadata)
         files = sorted(f for f in folder.rglob("*") if f.is_file() and f.name != "metadata.json")
@@ -75,6 +76,14 @@ def _folder(name: str) -> Path:
         here = ", ".join(local_minari()) or "nothing"
         raise DataError(f"is not in the local Minari root, which has {here}; try 'minari download {name}'", file=name)
     return folder
+
+
+def _check_metadata(file: Path) -> None:
+    """Without the spaces Minari would build the environment to ask it, and so run what the metadata names."""
+    metadata = json.loads(file.read_text("utf-8"))
+    for name in ("observation_space", "action_space"):
+        if name not in metadata:
+            raise DataError("is missing in metadata.json; make the dataset again with minari 0.5 or later", field=name)
 
 
 def _environment(metadata: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
