@@ -178,7 +178,9 @@ def without_simulator(tmp_path) -> Path:
     path = write_run(tmp_path / "own", "xql", replicas=1, maze=False, dataset=dataset(environment=None, name="mine"))
     (path / "evaluations.csv").unlink()
     summary = json.loads((path / "summary.json").read_text())
-    summary["results"] = [result("xql", "heldout/v/loss", [0.35])]
+    summary["results"] = [
+        result("xql", f"heldout/{name}", [0.35]) for name in ("v/loss", "pi/log_prob", "log_weight/loss")
+    ]
     (path / "summary.json").write_text(json.dumps(summary))
     return path
 

@@ -106,7 +106,11 @@ def test_without_a_simulator_the_page_says_so(without_simulator, tmp_path):
     assert re.search(r"Last values: v/loss 0\.3\d+ held out \(0\.\d+ in training\)", text)
     assert "Learning curves" not in text
     assert "one seed" in text
-    assert "no simulator belongs" in table([without_simulator])
+    printed = table([without_simulator])
+    assert "no simulator belongs" in printed
+    assert "v/loss, held out" in printed
+    assert "log_weight" not in printed
+    assert "log_prob" not in printed
 
 
 def test_divergence_and_sweeps_are_told(tmp_path, make_run):

@@ -102,7 +102,7 @@ def mazes(runs: Sequence[Run]) -> Any | None:
     across = min(len(mapped), 3)
     down = math.ceil(len(mapped) / across)
     x0, x1, y0, y1 = mapped[0].maze["extent"] if mapped[0].maze is not None else (0, 1, 0, 1)
-    width = 9.6 / across
+    width = 9.6 / max(across, 2)  # one maze alone need not fill the page
     drawn = figure(9.6, (width * 0.8 * (y1 - y0) / (x1 - x0) + 0.45) * down + 0.2)
     axes = drawn.subplots(down, across, squeeze=False).ravel()
     maze_panels(drawn, list(axes), mapped, names(mapped))
@@ -205,4 +205,4 @@ def _name_ends(axis: Any, ends: list[tuple[float, str, str]]) -> None:
 def _updates(axis: Any) -> None:
     axis.set_xlim(left=0)
     axis.margins(x=0.02)
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")

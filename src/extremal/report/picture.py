@@ -27,7 +27,7 @@ def picture(runs: Sequence[Path], out: Path) -> Path:
         raise RunError("there is nothing to draw: the runs hold neither a maze nor an evaluation")
     with styled():
         drawn = figure(WIDTH / DPI, 3.0 if mapped else 4.0)
-        shares = ([2.1] if mapped else []) + ([1.0] if judged else [])
+        shares = ([0.7 * len(mapped)] if mapped else []) + ([1.0] if judged else [])
         parts = list(drawn.subfigures(1, len(shares), width_ratios=shares, squeeze=False)[0])
         if mapped:
             part = parts.pop(0)

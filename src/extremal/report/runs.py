@@ -62,9 +62,10 @@ class Run:
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """As in summary.json, with the number of seeds as `seeds`."""
+        """As in summary.json, with the number of seeds as `seeds`; of held-out numbers those that judge a fit."""
         count = lambda seeds: len(seeds) if isinstance(seeds, list) else seeds  # noqa: E731
-        return [result | {"seeds": count(result["seeds"])} for result in self.summary.get("results", [])]
+        results = self.summary.get("results", [])
+        return [result | {"seeds": count(result["seeds"])} for result in results if _judges(result["metric"])]
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -158,6 +159,12 @@ def value_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return "none" if value is None else str(value)
+
+
+def _judges(metric: str) -> bool:
+    """Whether a metric belongs into a table; the rest is in the figures. A learned scalar (`log_...`) is no fit to the data."""
+    name = metric.removeprefix("heldout/")
+    return name == metric or (not name.startswith("log_") and name.endswith(("/loss", "/mean", "v/weight")))
 
 
 def _told(divergence: Any) -> str:

@@ -77,11 +77,11 @@ def _best(results: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _held_out(run: Run) -> str:
-    """The last held-out losses, each beside its training loss."""
+    """The last held-out losses, each beside its training loss; learned scalars (`log_...`) are no fit to the data."""
     said = []
     for column in sorted(run.metrics):
-        if column.startswith("heldout/") and column.endswith("loss"):
-            name = column.removeprefix("heldout/")
+        name = column.removeprefix("heldout/")
+        if name != column and name.endswith("/loss") and not name.startswith("log_"):
             held, seen = (_last(run, c) for c in (column, name))
             said.append(f"{name} {held:.3g} held out" + (f" ({seen:.3g} in training)" if np.isfinite(seen) else ""))
     return f"Last values: {'; '.join(said)}." if said else "No held-out loss was logged."
