@@ -1,0 +1,52 @@
+"""Progress bars of the command line, on standard error: updates, rate, time left, and the last evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from extremal.runs.train import Watcher
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description:12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+@contextmanager
+def bars() -> Iterator[Callable[[str, int], Watcher]]:
+    """Gives a function from (name, updates) to a watcher that moves a bar of its own."""
+    with _progress() as progress:
+
+        def bar(name: str, updates: int) -> Watcher:
+            task = progress.add_task(name, total=updates, note="compiling")
+            known: dict[str, float] = {}
+
+            def watch(update: int, metrics: dict[str, Any]) -> None:
+                known.update(metrics)
+                note = f"{known['updates_per_second']:,.0f} updates/s" if "updates_per_second" in known else ""
+                if "evaluation" in known:
+                    note += f", last evaluation {known['evaluation']:.3g}"
+                progress.update(task, completed=update, note=note)
+
+            return watch
+
+        yield bar
+
+
+@contextmanager
+def counting(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Gives a function that is told (finished, total)."""
+    with _progress() as progress:
+        task = progress.add_task(name, total=None, note="")
+        yield lambda finished, total: progress.update(task, completed=finished, total=total)

@@ -1,0 +1,79 @@
+"""The demo: logged data from a MuJoCo maze, three methods trained on it, one table, one page."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from extremal.algorithms.bc import BC
+from extremal.algorithms.iql import IQL
+from extremal.algorithms.xql import XQL
+from extremal.core.errors import RunError
+from extremal.core.files import write_json
+from extremal.data.ids import load_dataset
+from extremal.runs.run import Run, train
+from extremal.runs.train import Watcher
+
+DATASET = "pointmaze-medium-goal"
+METHODS: dict[str, Any] = {
+    "xql": XQL(width=128),
+    "iql": IQL(width=128, expectile=0.9, inverse_temperature=10.0),  # the paper's AntMaze values: the same rewards
+    "bc": BC(width=128),
+}
+
+
+def demo(out: Path, *, updates: int, seeds: int, episodes: int, watch: Callable[[str], Watcher]) -> list[Run]:
+    """Train the three methods into `out` (a demo that is there already is replaced) and write report and summary.
+
+    Args:
+        watch: gives the watcher of the method that starts.
+
+    Raises:
+        RunError: `out` holds something else than a demo.
+    """
+    from extremal.report.page import write_report
+    from extremal.report.picture import picture
+
+    if out.exists():
+        if any(out.iterdir()) and not (out / "demo.json").exists():
+            raise RunError(f"{out} holds something else than a demo; choose another --out")
+        shutil.rmtree(out)
+    write_json(out / "demo.json", {"updates": updates, "seeds": seeds, "episodes": episodes, "methods": list(METHODS)})
+    data = load_dataset(DATASET)
+    runs = [
+        train(
+            settings,
+            data,
+            updates=updates,
+            seeds=seeds,
+            episodes=episodes,
+            evaluate_every=max(updates // 6, 1),
+            out=out / name,
+            watch=watch(name),
+        )
+        for name, settings in METHODS.items()
+    ]
+    paths = [run.path for run in runs]
+    write_report(paths, out / "report.html", title="Three methods on the same logged data")
+    picture(paths, out / "picture.png")
+    results = [result for run in runs for result in run.results]
+    seconds = {
+        run.path.name: {k: run.summary[k] for k in ("compile_seconds", "train_seconds", "evaluate_seconds")}
+        for run in runs
+    }
+    about = json.loads((out / "xql" / "summary.json").read_text(encoding="utf-8"))
+    write_json(
+        out / "summary.json",
+        {
+            "results": results,
+            "seconds": seconds,
+            "data_hash": about["data_hash"],
+            "versions": about["versions"],
+            "settings": {run.path.name: run.summary["settings"] for run in runs},
+            "diverged": [d for run in runs for d in run.summary["diverged"]],
+        },
+    )
+    return runs
