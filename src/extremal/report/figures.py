@@ -103,7 +103,7 @@ def mazes(runs: Sequence[Run]) -> Any | None:
     down = math.ceil(len(mapped) / across)
     x0, x1, y0, y1 = mapped[0].maze["extent"] if mapped[0].maze is not None else (0, 1, 0, 1)
     width = 9.6 / max(across, 2)  # one maze alone need not fill the page
-    drawn = figure(9.6, (width * 0.8 * (y1 - y0) / (x1 - x0) + 0.45) * down + 0.2)
+    drawn = figure(9.6, (width * 0.8 * (y1 - y0) / (x1 - x0) + 0.45) * down + 0.2, layout="compressed")
     axes = drawn.subplots(down, across, squeeze=False).ravel()
     maze_panels(drawn, list(axes), mapped, names(mapped))
     return drawn

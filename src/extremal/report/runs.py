@@ -156,6 +156,8 @@ def curves(columns: Columns, name: str, replicas: Sequence[int]) -> tuple[np.nda
 
 def value_text(value: Any) -> str:
     """A setting as a person writes it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
     return "none" if value is None else str(value)

@@ -29,10 +29,10 @@ def colours(methods: Sequence[str]) -> dict[str, str]:
     return {method: PALETTE[place[method]] for method in methods}
 
 
-def figure(width: float, height: float) -> Any:
+def figure(width: float, height: float, layout: str = "constrained") -> Any:
     """An empty figure, in inches, that belongs to no window and no global state."""
     return require("matplotlib.figure", extra="report", purpose="a figure").Figure(
-        figsize=(width, height), layout="constrained"
+        figsize=(width, height), layout=layout
     )
 
 

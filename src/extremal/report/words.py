@@ -22,11 +22,13 @@ def measure(metric: str) -> str:
 
 
 def number(value: float | None, metric: str) -> str:
-    """A result with its unit: a rate in percent, a score with one decimal, anything else with four digits."""
+    """A result with its unit: a rate in percent, a score with one decimal, a loss with three digits, a return with four."""
     if value is None or not np.isfinite(value):
         return "–"
     if metric.endswith("rate"):
         return f"{100 * value:.1f} %"
+    if metric.startswith("heldout/"):
+        return f"{value:.3g}"
     return f"{value:.1f}" if metric == "normalised_score" else f"{value:.4g}"
 
 
