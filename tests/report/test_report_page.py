@@ -1,6 +1,8 @@
 import json
 import re
 import stat
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -164,3 +166,9 @@ def test_a_method_keeps_its_colour_whatever_the_company():
     assert len(set(colours(["XQL", "IQL", "BC", "10%BC"]).values())) == 4
     many = colours(["CQL", "IQL", "TD3", "XQL"])
     assert len(set(many.values())) == 4
+
+
+def test_plotting_is_imported_when_it_is_needed():
+    program = "import extremal.report, sys; print(sorted({'matplotlib', 'jinja2'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
