@@ -89,23 +89,13 @@ class Evaluate:
     json: Json = False
 
     def run(self) -> int:
-        from extremal.evaluation.scores import normalised
-        from extremal.evaluation.statistics import summarise
         from extremal.runs.run import Run
 
-        run = Run(self.run_path)
-        found = run.evaluate(episodes=self.episodes, seed=self.seed, environment=self.environment)
-        reference = run.plan.dataset["reference"] if self.environment is None else None
-        per_seed = {"return": [float(e.returns.mean()) for e in found]}
-        if reference is not None:
-            per_seed["normalised_score"] = [float(normalised(e.returns, reference).mean()) for e in found]
-        if all(e.success is not None for e in found):
-            per_seed["success_rate"] = [float(e.success.mean()) for e in found]
+        found = Run(self.run_path).evaluate(episodes=self.episodes, seed=self.seed, environment=self.environment)
         if self.json:
-            _print_json({name: dict(summarise(v)._asdict(), per_seed=v) for name, v in per_seed.items()})
+            _print_json(found.to_json())
         else:
-            for name, values in per_seed.items():
-                print(f"{name:18} {summarise(values)}")
+            print(found)
         return 0
 
 

@@ -28,8 +28,8 @@ METHODS: dict[str, Method] = {
         XQL(),
         "Extreme Q-Learning: V is the soft maximum of Q over the data's actions, by Gumbel regression",
         "garg2023",
-        "defaults: tangent beyond the clip and a running normaliser instead of clamp and batch maximum, LayerNorm in V; "
-        "the paper's own are the presets consistent/... and tuned/...",
+        "defaults: a tangent beyond the clip and a running normaliser, instead of the clamp and the batch maximum of "
+        "the presets consistent/... and tuned/...",
         xql.PRESETS,
     ),
     "iql": Method(

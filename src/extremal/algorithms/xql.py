@@ -20,6 +20,8 @@ class XQL(Implicit):
     Source: [garg2023] Algorithm 1, Eq. (11), (12), (14), App. D.3, D.4.
     """
 
+    inverse_temperature: float = 10.0
+    """Of the policy weight exp(inverse_temperature (Q - V)); the paper has 3, 10 and 0.5 by domain."""
     beta: float = 1.0
     """Temperature of the soft maximum, in units of return: small is near the maximum, large near the mean."""
     clip: float = 5.0
@@ -92,7 +94,7 @@ pen-human-v0                  8 5 1024 1 1
 
 def _domain(task: str) -> XQL:
     """What a benchmark fixes besides Table 4: IQL's preprocessing, inverse temperature and dropout."""
-    common = XQL(normaliser="batch_max", value_layer_norm=False)
+    common = XQL(normaliser="batch_max")
     if task.startswith(("halfcheetah", "hopper", "walker2d")):
         return dataclasses.replace(common, inverse_temperature=3.0, reward_range=1000.0)
     if task.startswith("antmaze"):

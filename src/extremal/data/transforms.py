@@ -130,7 +130,9 @@ class BestEpisodes(_Unchanged):
         return dataset.select(np.sort(order[:kept]))
 
 
-_KNOWN: dict[str, Any] = {t.__name__: t for t in (RescaleAction, NormaliseObservation, ScaleReward, ShiftReward, BestEpisodes)}
+_KNOWN: dict[str, Any] = {
+    t.__name__: t for t in (RescaleAction, NormaliseObservation, ScaleReward, ShiftReward, BestEpisodes)
+}
 
 
 def to_json(transform: Any) -> dict[str, Any]:

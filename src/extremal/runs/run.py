@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from extremal.algorithms.registry import method, name_of
 from extremal.core.errors import ConfigError, RunError, SpecError
@@ -18,6 +18,9 @@ from extremal.data.transforms import prepare
 from extremal.engine.replicas import take, use_every_core
 from extremal.runs.plan import Plan, check_counts, describe_dataset, read_plan, replicas_of
 from extremal.runs.train import Training, Watcher, checkpoints, evaluation_seed, load_states
+
+if TYPE_CHECKING:
+    from extremal.evaluation.measures import Evaluation
 
 HELD_OUT = 0.1  # share of the episodes kept from training where there is no simulator to judge by
 
@@ -60,25 +63,35 @@ class Run:
 
     def evaluate(
         self, *, episodes: int = 100, seed: int = 0, environment: str | None = None, keep: int = 0
-    ) -> list[Any]:
-        """One `Episodes` per replica: the mean action in the simulator, `episodes` times."""
+    ) -> Evaluation:
+        """Every replica at its last checkpoint, mean action, in the simulator.
+
+        Args:
+            episodes: per replica. seed: of the episodes. environment: instead of the dataset's own.
+            keep: how many of the first episodes' trajectories to keep.
+
+        Raises:
+            ConfigError: there is no simulator to evaluate in.
+        """
+        from extremal.evaluation.measures import Evaluation
         from extremal.evaluation.rollout import rollout
 
         plan = self.plan
-        environment = environment or plan.environment
-        if environment is None:
+        where = environment or plan.environment
+        if where is None:
             raise ConfigError(f"{self.path}: its dataset names no environment; say which one to evaluate in")
         states, _ = load_states(plan, self.path)
-        return [
+        found = [
             rollout(
                 Policy(plan.algorithm(r), take(states.online, r)).act,
-                environment,
+                where,
                 episodes=episodes,
-                seed=evaluation_seed(plan.seeds[r], seed),
+                seed=evaluation_seed(seed, r),
                 keep=keep,
             )
             for r in range(len(plan.replicas))
         ]
+        return Evaluation(tuple(found), plan.dataset["reference"] if where == plan.environment else None)
 
 
 def load(path: str | os.PathLike[str], replica: int = 0) -> Policy:
