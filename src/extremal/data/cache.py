@@ -6,24 +6,22 @@ file is made again.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from extremal.core.errors import DataError
-from extremal.data.dataset import Card, Dataset
+from extremal.core.files import atomic
+from extremal.data.dataset import Dataset
+from extremal.data.loaders.npz import load_npz, save_npz
 
 _HASH = "sha256"  # the entry that vouches for the others
-_FIELDS = tuple(f.name for f in dataclasses.fields(Dataset) if f.name != "card")
 
 
 def folder() -> Path:
@@ -41,15 +39,8 @@ def key(recipe: Mapping[str, object]) -> str:
 def write(name: str, arrays: Mapping[str, np.ndarray]) -> Path:
     """Keep `arrays` under `name`; the file appears whole or not at all."""
     path = folder() / f"{name}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        try:
-            np.savez(file, allow_pickle=False, **{_HASH: np.array(_digest(arrays))}, **arrays)  # pyright: ignore[reportArgumentType]
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **{_HASH: np.array(_digest(arrays))}, **arrays)  # pyright: ignore[reportArgumentType]
     return path
 
 
@@ -72,9 +63,7 @@ def read(name: str) -> dict[str, np.ndarray] | None:
 
 def save_built(name: str, dataset: Dataset) -> Path:
     """Keep a built dataset, so that its name alone loads it again."""
-    card = json.dumps(dataclasses.asdict(dataset.card))
-    fields = {field: np.asarray(getattr(dataset, field)) for field in _FIELDS}
-    return write(f"built/{name}", {"card": np.array(card), **fields})
+    return save_npz(dataset, _built(name), overwrite=True)
 
 
 def load_built(name: str) -> Dataset:
@@ -83,15 +72,17 @@ def load_built(name: str) -> Dataset:
     Raises:
         DataError: it was not built yet, or its file is damaged; says which command builds it.
     """
-    arrays = read(f"built/{name}")
-    if arrays is None:
-        raise DataError(
-            f"the dataset '{name}' is not on this machine; build it: "
-            f"extremal data build {name} --source DEMOS.npz --out {name}.npz"
-        )
-    known: dict[str, Any] = json.loads(str(arrays.pop("card")))
-    known = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
-    return Dataset(**arrays, card=Card(**known))
+    command = f"extremal data build {name} --source DEMOS.npz"
+    if not _built(name).exists():
+        raise DataError(f"the dataset '{name}' is not on this machine; build it: {command}")
+    try:
+        return load_npz(_built(name))
+    except DataError as error:
+        raise DataError(f"{error.what}; build it again: {command}", file=error.file, field=error.field) from error
+
+
+def _built(name: str) -> Path:
+    return folder() / "built" / f"{name}.npz"
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

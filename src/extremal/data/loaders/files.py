@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from extremal.core.errors import ConfigError, DataError
+from extremal.core.files import atomic
 
 # What the readers of the formats raise on bytes that are not what they should be.
 _DAMAGE = (
@@ -89,16 +90,8 @@ def replacing(path: str | Path, *, suffix: str, overwrite: bool) -> Iterator[Bin
         raise ConfigError(f"{path} cannot be written; name a file that ends in {suffix}")
     if target.exists() and not overwrite:
         raise ConfigError(f"{path} exists already; choose another name, or overwrite it explicitly")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic(target) as temporary, temporary.open("wb") as stream:
+        yield stream
 
 
 def _memory() -> int:
