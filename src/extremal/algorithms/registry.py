@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -62,8 +63,12 @@ def name_of(settings: Any) -> str:
     same = [name for name, known in METHODS.items() if type(known.default) is type(settings)]
     if not same:
         raise nearest(type(settings).__name__.lower(), METHODS, kind="method")
-    exact = [name for name in same if name != "bc" and METHODS[name].default == settings]
-    return exact[0] if exact else same[0]
+    return max(same, key=lambda name: _alike(METHODS[name].default, settings))
+
+
+def _alike(one: Any, other: Any) -> int:
+    """How many fields of two records of one kind are equal."""
+    return sum(getattr(one, field.name) == getattr(other, field.name) for field in dataclasses.fields(one))
 
 
 def preset(name: str, which: str) -> Any:

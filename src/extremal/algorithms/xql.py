@@ -10,7 +10,7 @@ from extremal.algorithms.settings import Preset
 from extremal.core.algorithm import Algorithm
 from extremal.core.record import record, static
 from extremal.core.types import Spec
-from extremal.objectives.statistic import BatchMaxGumbel, Gumbel
+from extremal.objectives.statistic import Gumbel
 
 
 @record
@@ -30,10 +30,9 @@ class XQL(Implicit):
     """Scale of the Gumbel loss: none, a running average over earlier batches, or the paper's batch maximum."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:
-        kind = BatchMaxGumbel if self.normaliser == "batch_max" else Gumbel
         return self.build(
             spec,
-            kind(beta=self.beta, clip=self.clip),
+            Gumbel(beta=self.beta, clip=self.clip, batch_max=self.normaliser == "batch_max"),
             updates=updates,
             normaliser=0.01 if self.normaliser == "running" else None,
         )

@@ -72,6 +72,8 @@ def train(
     living = np.concatenate([np.ones(replicas, bool) if alive is None else alive, np.zeros(filler, bool)])
     algorithms, states, keys = place(devices, fill((algorithms, states, keys), filler))
     dataset = place(devices, dataset, replicated=True)
+    if start >= updates or not living.any():
+        return
     args = lambda start, stop: (algorithms, states, dataset, keys, place(devices, living), at(start), at(stop))  # noqa: E731
     clock = time.perf_counter()
     program = train_replicas.lower(*args(0, 0), how=how, devices=devices).compile()
@@ -82,16 +84,18 @@ def train(
         states, chunk = program(*args(start, stop))
         chunk = jax.device_get(chunk)
         seconds = time.perf_counter() - clock
-        diverged = tuple(_divergence(int(r), chunk, stop) for r in np.flatnonzero(living & ~chunk.finite))
+        order = [step.trains for step in algorithms.steps]
+        diverged = tuple(_divergence(int(r), chunk, stop, order) for r in np.flatnonzero(living & ~chunk.finite))
         living = living & chunk.finite
         own = lambda tree: jax.tree.map(lambda x: x[:replicas], tree)  # noqa: E731
         yield Progress(stop, own(states), own(chunk.mean), own(living), diverged, seconds, compiling)
         start, compiling = stop, 0.0
 
 
-def _divergence(replica: int, chunk: Any, stop: int) -> Divergence:
+def _divergence(replica: int, chunk: Any, stop: int, order: Sequence[str]) -> Divergence:
+    """The earliest metric that was not finite; within an update, that of the network that is trained first."""
     first = {name: int(update[replica]) for name, update in chunk.failed.items()}
-    metric = min(first, key=lambda name: first[name])
+    metric = min(first, key=lambda name: (first[name], order.index(name.split("/")[0])))
     if first[metric] == NEVER:
         return Divergence(replica, stop, "parameters")
     return Divergence(replica, first[metric], metric)

@@ -11,7 +11,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
-from extremal.core.record import record
+from extremal.core.record import record, static
 from extremal.losses.value import batch_max_gumbel_regression, expectile_regression, gumbel_regression
 
 
@@ -27,35 +27,20 @@ class Statistic(Protocol):
 class Gumbel:
     """beta log E exp(Q / beta), the soft maximum; the weight is the density ratio of the soft-optimal policy.
 
-    Source: [garg2023] Eq. (11), (12).
-    Differs from the paper: beyond `clip` the exponential goes on as its tangent.
+    With `batch_max` the loss is the one that the published numbers were made with: clamped, and divided by the batch's
+    largest exponential.
+
+    Source: [garg2023] Eq. (11), (12), App. D.3.
+    Differs from the paper: without `batch_max`, the exponential goes on as its tangent beyond `clip`.
     """
 
     beta: float
     clip: float
+    batch_max: bool = static(default=False)
 
     def loss(self, q: jax.Array, head: jax.Array) -> jax.Array:
-        return gumbel_regression(q - head, beta=self.beta, clip=self.clip)
-
-    def value(self, head: jax.Array) -> jax.Array:
-        return head
-
-    def weight(self, q: jax.Array, head: jax.Array) -> jax.Array:
-        return jnp.exp(jnp.minimum((q - head) / self.beta, self.clip))
-
-
-@record
-class BatchMaxGumbel:
-    """The soft maximum as the published numbers were made: clamped, and divided by the batch's largest exponential.
-
-    Source: [garg2023] App. D.3.
-    """
-
-    beta: float
-    clip: float
-
-    def loss(self, q: jax.Array, head: jax.Array) -> jax.Array:
-        return batch_max_gumbel_regression(q - head, beta=self.beta, clip=self.clip)
+        regression = batch_max_gumbel_regression if self.batch_max else gumbel_regression
+        return regression(q - head, beta=self.beta, clip=self.clip)
 
     def value(self, head: jax.Array) -> jax.Array:
         return head

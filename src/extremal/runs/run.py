@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from extremal.data.ids import load_dataset
 from extremal.data.transforms import prepare
 from extremal.engine.replicas import take, use_every_core
 from extremal.runs.plan import Plan, check_counts, describe_dataset, read_plan, replicas_of
-from extremal.runs.train import Training, Watcher, checkpoints, evaluation_seed, load_states
+from extremal.runs.train import Training, Watcher, checkpoints, evaluation_seed, load_checkpoint
 
 if TYPE_CHECKING:
     from extremal.evaluation.measures import Evaluation
@@ -58,7 +58,7 @@ class Run:
         plan = self.plan
         if not 0 <= replica < len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
-        states, _ = load_states(plan, self.path)
+        states, _, _ = load_checkpoint(plan, self.path)
         return Policy(plan.algorithm(replica), take(states.online, replica))
 
     def evaluate(
@@ -80,7 +80,7 @@ class Run:
         where = environment or plan.environment
         if where is None:
             raise ConfigError(f"{self.path}: its dataset names no environment; say which one to evaluate in")
-        states, _ = load_states(plan, self.path)
+        states, _, _ = load_checkpoint(plan, self.path)
         found = [
             rollout(
                 Policy(plan.algorithm(r), take(states.online, r)).act,
@@ -198,10 +198,20 @@ def _check_environment(plan: Plan) -> None:
 def _check_same(plan: Plan, before: Plan, path: Path) -> None:
     """A run goes on only as what it began as."""
     new, old = plan.to_json(), before.to_json()
-    differ = [k for k in new if k not in ("versions",) and json.dumps(new[k]) != json.dumps(old[k])]
+    differ = [name for part in new.keys() - {"versions"} for name in _differing(part, new[part], old[part])]
     if differ and checkpoints(path):
         raise RunError(
-            f"{path} was begun with other {', '.join(differ)}; resume with the same ones, or choose another --out"
+            f"{path} was begun with {', '.join(sorted(differ))}; resume with the same ones, or choose another --out"
         )
     if differ:
         plan.save(path)
+
+
+def _differing(part: str, new: Any, old: Any) -> Iterator[str]:
+    """What differs in one part of a plan: `beta 1.0 (now 2.0)` for a setting, the name alone where values are long."""
+    if isinstance(new, Mapping) and isinstance(old, Mapping):
+        for name in new.keys() | old.keys():
+            yield from _differing(f"{part}.{name}", new.get(name), old.get(name))
+    elif json.dumps(new) != json.dumps(old):
+        short = all(isinstance(value, str | int | float | None) for value in (new, old))
+        yield f"{part} {old} (now {new})" if short else f"other {part}"

@@ -26,12 +26,14 @@ def summary(
     compile_seconds: float,
     evaluate_seconds: float,
 ) -> dict[str, Any]:
-    """summary.json; its results hold one entry per metric and swept combination."""
+    """summary.json; its results hold one entry per metric and swept combination, over the seeds that did not diverge."""
     last = max((int(row["update"]) for row in metrics), default=0)
-    train_seconds = sum(float(row["seconds"]) for row in metrics if int(row["replica"]) == 0)
+    train_seconds = sum({int(row["update"]): float(row["seconds"]) for row in metrics}.values())
+    finished = {int(row["replica"]) for row in metrics if int(row["update"]) == last}
     rate = len(plan.replicas) * last / train_seconds if train_seconds > 0 else 0.0
     results = []
-    for overrides, members in _groups(plan):
+    for overrides, group in _groups(plan):
+        members = [r for r in group if r in finished]  # one that diverged has no result; `diverged` tells of it
         for metric, per_seed in _per_seed(plan, members, last, metrics, evaluations).items():
             found = summarise(per_seed)
             results.append(
@@ -82,6 +84,8 @@ def _per_seed(
 ) -> dict[str, list[float]]:
     """Each metric at the last checkpoint, one number a seed: means over episodes, or held-out losses."""
     found: dict[str, list[float]] = {}
+    if not members:
+        return found
     final = [row for row in evaluations if int(row["update"]) == last]
     mine = [[row for row in final if int(row["replica"]) == r] for r in members]
     for column, metric in _MEASURES.items():

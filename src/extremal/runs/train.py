@@ -64,6 +64,9 @@ class Training:
         plan, (init, keys) = self.plan, run_keys(self.plan.seeds)
         algorithms = stack(self.algorithms)
         start, states, alive = self._resume(algorithms, init)
+        if start == plan.updates and (self.path / "summary.json").exists():
+            return
+        self._check_alive(alive)
         with _asked_to_stop() as stopping:
             for progress in train(
                 algorithms,
@@ -75,24 +78,26 @@ class Training:
                 start=start,
                 alive=alive,
             ):
-                self._after(progress, stop=bool(stopping))
+                self._after(progress)
                 if stopping:
+                    self._save(progress)
                     raise KeyboardInterrupt
         self._finish()
 
     def _resume(self, algorithms: Algorithm, keys: jax.Array) -> tuple[int, Any, np.ndarray]:
-        count = len(self.plan.replicas)
-        found = last_checkpoint(self.path)
-        if found is None:
-            return 0, init_replicas(algorithms, keys), np.ones(count, bool)
-        like = jax.eval_shape(lambda: {"states": init_replicas(algorithms, keys), "alive": np.ones(count, bool)})
-        tree, update = checkpoint.load(found, like)
+        if not checkpoints(self.path):
+            return 0, init_replicas(algorithms, keys), np.ones(len(self.plan.replicas), bool)
+        states, alive, update = load_checkpoint(self.plan, self.path)
         self.metrics.resume(update)
         self.evaluations.resume(update)
         self.diverged = read_diverged(self.path)
-        return update, tree["states"], np.asarray(tree["alive"])
+        return update, states, alive
 
-    def _after(self, progress: Progress, *, stop: bool) -> None:
+    def _check_alive(self, alive: np.ndarray) -> None:
+        if not alive.any():
+            raise DivergedError("; ".join(d.advice for d in self.diverged))
+
+    def _after(self, progress: Progress) -> None:
         plan, update = self.plan, progress.update
         due = update % plan.evaluate_every == 0 or update == plan.updates
         self.compile_seconds += progress.compile_seconds
@@ -100,10 +105,9 @@ class Training:
         self._log(progress, due)
         if due and plan.environment is not None:
             self._evaluate(progress)
-        if due or stop or progress.diverged:
+        if due or progress.diverged:
             self._save(progress)
-        if not progress.alive.any():
-            raise DivergedError("; ".join(d.advice for d in self.diverged))
+        self._check_alive(progress.alive)
 
     def _log(self, progress: Progress, due: bool) -> None:
         rate = len(self.plan.replicas) * self._since(progress) / progress.seconds
@@ -212,24 +216,21 @@ def checkpoints(path: Path) -> list[Path]:
     return sorted((path / "checkpoints").glob("[0-9]*.safetensors"))
 
 
-def last_checkpoint(path: Path) -> Path | None:
-    return (checkpoints(path) or [None])[-1]
-
-
-def load_states(plan: Plan, path: Path) -> tuple[Any, int]:
-    """The stacked states of the last checkpoint, and its update.
+def load_checkpoint(plan: Plan, path: Path) -> tuple[Any, np.ndarray, int]:
+    """The stacked states of the last checkpoint, which replicas were alive, and its update.
 
     Raises:
         RunError: the run has not got to its first checkpoint, or that is damaged.
     """
-    found = last_checkpoint(path)
-    if found is None:
+    if not (found := checkpoints(path)):
         raise RunError(f"{path} has no checkpoint yet; the first one is written at update {plan.evaluate_every}")
     algorithms = stack([plan.algorithm(r) for r in range(len(plan.replicas))])
-    count = len(plan.replicas)
-    like = jax.eval_shape(lambda: init_replicas(algorithms, run_keys(plan.seeds)[0]))
-    tree, update = checkpoint.load(found, {"states": like, "alive": jax.ShapeDtypeStruct((count,), np.dtype(bool))})
-    return tree["states"], update
+    like = {
+        "states": jax.eval_shape(lambda: init_replicas(algorithms, run_keys(plan.seeds)[0])),
+        "alive": jax.ShapeDtypeStruct((len(plan.replicas),), np.dtype(bool)),
+    }
+    tree, update = checkpoint.load(found[-1], like)
+    return tree["states"], np.asarray(tree["alive"]), update
 
 
 def read_diverged(path: Path) -> list[Divergence]:
