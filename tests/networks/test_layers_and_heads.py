@@ -1,0 +1,140 @@
+"""Layers and heads against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from extremal.networks.heads import Critic, GaussianPolicy, Scalar, StateValue
+from extremal.networks.layers import MLP, LayerNorm, Linear
+
+KEY = jax.random.key(0)
+X = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
+
+
+def normal(x, scale=1.0, offset=0.0):
+    """Zero mean and unit variance over the last axis, in float64."""
+    x = np.asarray(x, np.float64)
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * scale + offset
+
+
+# ---- layers -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(9, 4), (4, 9), (6, 6)])
+@pytest.mark.parametrize("scale", [None, 0.5])
+def test_linear_starts_orthogonal_with_its_gain(inputs, outputs, scale):
+    layer = Linear.init(KEY, inputs, outputs) if scale is None else Linear.init(KEY, inputs, outputs, scale=scale)
+    weight = np.asarray(layer.weight, np.float64)
+    assert weight.shape == (inputs, outputs)
+    gram = weight.T @ weight if inputs >= outputs else weight @ weight.T
+    np.testing.assert_allclose(gram, (2.0 if scale is None else scale**2) * np.eye(min(inputs, outputs)), atol=1e-5)
+    np.testing.assert_array_equal(layer.bias, np.zeros(outputs))
+
+
+def test_linear_is_a_product_and_an_offset():
+    layer = Linear(weight=Linear.init(KEY, 5, 3).weight, bias=jnp.asarray([1.0, -2.0, 0.5]))
+    np.testing.assert_allclose(layer(X), X @ np.asarray(layer.weight) + np.asarray(layer.bias), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_layer_norm_is_the_formula(offset):
+    scale, shift = np.linspace(0.5, 2.0, 5), np.linspace(-1.0, 1.0, 5)
+    layer = LayerNorm(scale=jnp.asarray(scale, jnp.float32), offset=jnp.asarray(shift, jnp.float32))
+    x = X + np.float32(offset)
+    np.testing.assert_allclose(layer(x), normal(x, scale, shift), rtol=1e-3 if offset else 1e-5, atol=1e-4)
+    np.testing.assert_allclose(LayerNorm.init(5)(X), normal(X), rtol=1e-5, atol=1e-6)
+
+
+def test_layer_norm_of_a_constant_is_its_offset():
+    layer = LayerNorm(scale=jnp.ones(3), offset=jnp.asarray([1.0, 2.0, 3.0]))
+    slope = jax.grad(lambda x: layer(x)[0, 0])(jnp.full((1, 3), 4.0))
+    np.testing.assert_array_equal(layer(jnp.full((1, 3), 4.0)), [[1.0, 2.0, 3.0]])
+    assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_mlp_is_the_formula(layer_norm):
+    net = MLP.init(KEY, (5, 8, 6, 2), layer_norm=layer_norm)
+    x = X.astype(np.float64)
+    for layer in net.layers[:-1]:
+        x = x @ np.asarray(layer.weight) + np.asarray(layer.bias)
+        x = np.maximum(normal(x) if layer_norm else x, 0.0)
+    expected = x @ np.asarray(net.layers[-1].weight) + np.asarray(net.layers[-1].bias)
+    assert [layer.weight.shape for layer in net.layers] == [(5, 8), (8, 6), (6, 2)]
+    assert len(net.norms) == (2 if layer_norm else 0)
+    np.testing.assert_allclose(net(X), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_layers_of_one_net_and_nets_of_two_keys_differ():
+    square = MLP.init(KEY, (5, 5, 5, 5))
+    other = MLP.init(jax.random.key(1), (5, 5, 5, 5))
+    weights = [np.asarray(layer.weight) for net in (square, other) for layer in net.layers]
+    for number, one in enumerate(weights):
+        assert not any(np.allclose(one, two) for two in weights[number + 1 :])
+
+
+# ---- dropout ------------------------------------------------------------------------------------------------------
+
+
+def test_dropout_needs_a_rate_and_a_key():
+    net = MLP.init(KEY, (5, 32, 2))
+    plain = np.asarray(net(X))
+    np.testing.assert_array_equal(net(X, dropout=0.5), plain)
+    np.testing.assert_array_equal(net(X, key=KEY), plain)
+    np.testing.assert_array_equal(net(X, dropout=0.0, key=KEY), plain)
+    assert not np.allclose(net(X, dropout=0.5, key=KEY), plain)
+    np.testing.assert_array_equal(net(X, dropout=0.5, key=KEY), net(X, dropout=0.5, key=KEY))
+
+
+def test_dropout_silences_its_share_and_keeps_the_mean():
+    width = 100  # the first layer gives ones, the last one their mean
+    ones = Linear(weight=jnp.zeros((1, width)), bias=jnp.ones(width))
+    net = MLP(layers=(ones, Linear(weight=jnp.full((width, 1), 1 / width), bias=jnp.zeros(1))), norms=())
+    out = np.asarray(net(jnp.zeros((2000, 1)), dropout=0.2, key=KEY))[:, 0]
+    kept = out * width * 0.8
+    np.testing.assert_allclose(kept, np.round(kept), atol=1e-3)  # a whole number of units, each over 0.8
+    assert kept.mean() / width == pytest.approx(0.8, abs=0.004)  # four standard errors
+    assert out.mean() == pytest.approx(1.0, abs=0.005)
+
+
+def test_dropout_of_two_layers_is_drawn_apart():
+    width = 50
+    pass_on = lambda: Linear(weight=jnp.eye(width), bias=jnp.zeros(width))  # noqa: E731
+    net = MLP(layers=(pass_on(), pass_on(), pass_on()), norms=())
+    survived = np.asarray(net(jnp.ones((400, width)), dropout=0.5, key=KEY)) > 0
+    assert survived.mean() == pytest.approx(0.25, abs=0.02)  # it would be a half if both layers drew the same
+
+
+# ---- heads --------------------------------------------------------------------------------------------------------
+
+
+def test_state_value_is_one_number_a_state():
+    net = MLP.init(KEY, (5, 8, 1))
+    value = StateValue(net=net)(X)
+    assert value.shape == (7,)
+    np.testing.assert_array_equal(value, np.asarray(net(X))[:, 0])
+
+
+def test_critic_stacks_its_members_on_observation_and_action():
+    action = np.random.default_rng(1).normal(size=(7, 2)).astype(np.float32)
+    members = tuple(MLP.init(key, (7, 8, 1)) for key in jax.random.split(KEY, 3))
+    q = Critic(members=members)(X, action)
+    assert q.shape == (3, 7)
+    for found, member in zip(q, members, strict=True):
+        np.testing.assert_array_equal(found, np.asarray(member(np.concatenate([X, action], axis=1)))[:, 0])
+    assert not np.allclose(q[0], q[1])
+
+
+def test_policy_squashes_its_mean_and_bounds_its_deviation():
+    net = MLP.init(KEY, (5, 8, 3))
+    policy = GaussianPolicy(net=net, log_std=jnp.asarray([-9.0, 0.3, 4.0]))
+    gaussian = policy(X)
+    np.testing.assert_allclose(gaussian.mean, np.tanh(np.asarray(net(X))), rtol=1e-5)
+    np.testing.assert_array_equal(gaussian.log_std, np.broadcast_to(np.float32([-5.0, 0.3, 2.0]), (7, 3)))
+    assert not np.allclose(policy(X, dropout=0.5, key=KEY).mean, gaussian.mean)
+    np.testing.assert_array_equal(policy(X, dropout=0.5).mean, gaussian.mean)
+
+
+def test_scalar_is_its_number():
+    assert float(Scalar(x=jnp.asarray(2.5))()) == 2.5
