@@ -2,7 +2,14 @@
 
 import os
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=4",
+        "--xla_backend_optimization_level=0",  # tests compile much and compute little: a third of the compile time
+        "--xla_cpu_use_fusion_emitters=false",
+    ]
+)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from pathlib import Path
