@@ -1,0 +1,198 @@
+"""Fitting V: which Q it sees, what the normaliser and extra actions change, and what mini-batches leave of the soft maximum."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import optimize
+from toys import Networks, OneValue, TwoCritics, batch
+
+from extremal.core.algorithm import Step
+from extremal.core.optimiser import SGD, Adam
+from extremal.core.types import AgentState
+from extremal.networks.heads import Scalar
+from extremal.objectives.statistic import Expectile, Gumbel
+from extremal.objectives.value import FitValue, TrackWeight
+
+KEY = jax.random.key(0)
+ACTION = [0.0, 1.0, -0.5, 3.0]
+GUMBEL = Gumbel(beta=2.0, clip=1.0)
+Z = np.asarray(ACTION) / 2.0  # with V = 0: 0, 0.5, -0.25, 1.5
+
+
+def fit(objective, online, target=None, data=None, key=None):
+    """Loss, metrics, and the gradient in every network."""
+    target, data = target or online, data or batch(ACTION)
+    loss = lambda online: objective(online, target, data, key, {})  # noqa: E731
+    (value, metrics), slope = jax.value_and_grad(loss, has_aux=True)(online)
+    return float(value), metrics, slope
+
+
+# ---- statistics ---------------------------------------------------------------------------------------------------
+
+
+def test_the_weight_of_a_gumbel_is_its_bounded_exponential_and_the_slope_of_its_loss():
+    q, head = jnp.asarray(ACTION), jnp.zeros(4)
+    np.testing.assert_allclose(GUMBEL.weight(q, head), np.exp(np.minimum(Z, 1.0)), rtol=1e-6)
+    slope = jax.vmap(jax.grad(GUMBEL.loss, argnums=1))(q, head)
+    np.testing.assert_allclose(slope, (1.0 - GUMBEL.weight(q, head)) / 2.0, rtol=1e-6, atol=1e-7)
+
+
+def test_the_weight_of_an_expectile_is_the_share_in_its_loss():
+    statistic, q, head = Expectile(expectile=0.8), jnp.asarray(ACTION), jnp.full(4, 0.5)
+    np.testing.assert_allclose(statistic.weight(q, head), [0.2, 0.8, 0.2, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(statistic.loss(q, head), statistic.weight(q, head) * (q - head) ** 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("statistic", [GUMBEL, Gumbel(beta=2.0, clip=1.0, batch_max=True), Expectile(expectile=0.8)])
+def test_the_value_of_these_statistics_is_the_head_itself(statistic):
+    head = jnp.asarray([1.0, -2.0])
+    np.testing.assert_array_equal(statistic.value(head), head)
+
+
+def test_batch_max_is_the_loss_of_the_paper():
+    loss = Gumbel(beta=2.0, clip=1.0, batch_max=True).loss(jnp.asarray(ACTION), jnp.zeros(4))
+    z = np.clip(Z, -1.0, 1.0)
+    np.testing.assert_allclose(loss, np.exp(z - 1.0) - (z + 1.0) * np.exp(-1.0), rtol=1e-5, atol=1e-7)
+
+
+# ---- the objective ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("above", [-0.5, 0.0, 0.5])
+def test_v_is_fitted_to_the_smaller_of_the_slow_critics(above):
+    online = Networks(v=OneValue(x=jnp.float32(0.25)), q=TwoCritics(x=jnp.float32(1e3)))
+    target = online._replace(q=TwoCritics(x=jnp.float32(0.0), above=jnp.float32(above)))
+    loss, metrics, slope = fit(FitValue(statistic=GUMBEL), online, target)
+    q = np.asarray(ACTION) + min(above, 0.0)
+    z = (q - 0.25) / 2.0
+    phi = np.where(z < 1.0, np.exp(z), np.exp(1.0) * z)
+    weight = np.exp(np.minimum(z, 1.0))
+    assert loss == pytest.approx(np.mean(phi - z - 1.0), rel=1e-5)
+    assert float(slope.v.x) == pytest.approx(np.mean(1.0 - weight) / 2.0, rel=1e-4)
+    assert float(slope.q.x) == 0.0
+    expected = {"mean": 0.25, "advantage": np.mean(q - 0.25), "weight": np.mean(weight)}
+    assert {name: float(x) for name, x in metrics.items()} == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_normaliser_scales_the_loss_and_passes_no_gradient():
+    online = Networks(log_weight=Scalar(x=jnp.float32(1.5)))
+    plain, _, slope = fit(FitValue(statistic=GUMBEL), online)
+    loss, _, scaled = fit(FitValue(statistic=GUMBEL, normalised=True), online)
+    assert loss == pytest.approx(plain * np.exp(-1.5), rel=1e-6)
+    assert float(scaled.v.x) == pytest.approx(float(slope.v.x) * np.exp(-1.5), rel=1e-6)
+    assert float(scaled.log_weight.x) == 0.0
+
+
+def test_track_weight_follows_the_log_of_the_mean_weight():
+    online = Networks(log_weight=Scalar(x=jnp.float32(0.5)))
+    earlier = {"v/weight": jnp.float32(4.0)}
+    loss = lambda online: TrackWeight()(online, online, batch(ACTION), None, earlier)[0]  # noqa: E731
+    value, slope = jax.value_and_grad(loss)(online)
+    assert float(value) == pytest.approx((0.5 - np.log(4.0)) ** 2 / 2, rel=1e-6)
+    assert float(slope.log_weight.x) == pytest.approx(0.5 - np.log(4.0), rel=1e-6)
+    assert float(slope.v.x) == 0.0
+
+
+# ---- extra actions ------------------------------------------------------------------------------------------------
+
+OUTSIDE = 7.0  # a logged action that no uniform draw from [-1, 1] can be
+
+
+def logged(observation, action):
+    inside = jnp.where(jnp.abs(action[:, 0]) <= 1.0, 0.0, jnp.nan)
+    return jnp.where(action[:, 0] == OUTSIDE, 2.0, inside)
+
+
+def test_extra_actions_lie_in_the_unit_box_and_count_as_many_times_as_they_are():
+    online = Networks(q=TwoCritics(function=logged))
+    objective = FitValue(statistic=GUMBEL, random_actions=3)
+    loss, metrics, _ = fit(objective, online, data=batch([OUTSIDE] * 4), key=KEY)
+    assert loss == pytest.approx((np.e - 2.0) / 4, rel=1e-5)  # z = 1 once, z = 0 (no loss) three times
+    assert float(metrics["weight"]) == pytest.approx(np.e, rel=1e-5)  # metrics tell of the data alone
+    without, _, _ = fit(objective, online, data=batch([OUTSIDE] * 4))
+    assert without == pytest.approx(np.e - 2.0, rel=1e-5)
+
+
+def test_extra_actions_are_spread_and_keep_to_their_states():
+    states = np.linspace(-1.0, 1.0, 500)[:, None]
+    square = TwoCritics(function=lambda observation, action: (action[:, 0] - observation[:, 0]) ** 2)
+    data = batch(states[:, 0], observation=states)
+    objective = FitValue(statistic=Expectile(expectile=0.5), random_actions=20)
+    loss, _, _ = fit(objective, Networks(q=square), data=data, key=KEY)
+    # With V = 0 the loss is E (a - s)^4 / 2 over the uniform draws, and 0 for the data's own a = s.
+    exact = np.mean([(np.linspace(-1, 1, 2001) - s) ** 4 for s in states[:, 0]])
+    assert loss == pytest.approx(exact / 2 * 20 / 21, rel=0.08)  # four standard errors of 10,000 draws
+
+
+def test_the_draws_follow_the_key():
+    objective = FitValue(statistic=GUMBEL, random_actions=2)
+    one, two, again = (fit(objective, Networks(), key=jax.random.key(k))[0] for k in (0, 1, 0))
+    assert one == again != two
+
+
+# ---- mini-batches -------------------------------------------------------------------------------------------------
+
+BETA = 1 / 3  # of Q ~ N(0, 1): the soft maximum is 1 / (2 beta) = 1.5
+
+
+def settled(statistic, *, normalised, updates, keys):
+    """V fitted to fresh batches of 256 normal Qs by Adam(1e-3): the mean over the last third of the updates and the keys."""
+    fit_value = FitValue(statistic=statistic, normalised=normalised)
+    steps = [Step(trains="v", objective=fit_value, optimiser=Adam(learning_rate=1e-3))]
+    if normalised:
+        steps.append(Step(trains="log_weight", objective=TrackWeight(), optimiser=SGD(learning_rate=0.01)))
+    online = Networks(v=OneValue(x=jnp.float32(1.2)))
+    optimiser = {s.trains: s.optimiser.transform().init(getattr(online, s.trains)) for s in steps}
+
+    def train(key):
+        def update(state, index):
+            data, metrics = batch(jax.random.normal(jax.random.fold_in(key, index), (256,))), {}
+            for step in steps:
+                state, found = step.take(state, data, key, metrics)
+                metrics |= found
+            return state, state.online.v.x
+
+        first = AgentState(online=online, target={}, optimiser=optimiser)
+        return jax.lax.scan(update, first, jnp.arange(updates))[1]
+
+    values = jax.jit(jax.vmap(train))(jax.random.split(KEY, keys))
+    return float(np.mean(values[:, -(updates // 3) :]))
+
+
+estimators = pytest.mark.parametrize(
+    ("statistic", "normalised", "value"),
+    [
+        (Gumbel(beta=BETA, clip=jnp.inf), True, 1.5),
+        (Gumbel(beta=BETA, clip=jnp.inf), False, 1.5),
+        (Gumbel(beta=BETA, clip=5.0), True, 1.343),  # what the tangent beyond the default clip costs
+        (Gumbel(beta=BETA, clip=7.0, batch_max=True), False, 1.272),
+    ],
+    ids=["running normaliser", "plain", "default clip", "batch maximum"],
+)
+
+
+@estimators
+def test_what_mini_batches_leave_of_the_soft_maximum_in_short(statistic, normalised, value):
+    assert settled(statistic, normalised=normalised, updates=12_000, keys=1) == pytest.approx(value, abs=0.02)
+
+
+@pytest.mark.slow
+@estimators
+def test_what_mini_batches_leave_of_the_soft_maximum(statistic, normalised, value):
+    assert settled(statistic, normalised=normalised, updates=30_000, keys=2) == pytest.approx(value, abs=0.01)
+
+
+def test_the_bias_of_the_batch_maximum_is_that_of_its_slope():
+    """In NumPy: V where the slope is zero on average; 1.272 for the paper's two clamps, 1.22 with the upper one alone."""
+    q = np.random.default_rng(0).normal(size=(5000, 256))
+
+    def slope(v, low):
+        z = (q - v) / BETA
+        inside = (z > low) & (z < 7.0)
+        z = np.clip(z, low, 7.0)
+        peak = np.maximum(z.max(axis=1, keepdims=True), -1.0)
+        return np.mean(inside * (np.exp(z - peak) - np.exp(-peak)))
+
+    assert optimize.brentq(slope, 1.0, 1.5, args=(-7.0,), xtol=1e-4) == pytest.approx(1.272, abs=0.01)
+    assert optimize.brentq(slope, 1.0, 1.5, args=(-np.inf,), xtol=1e-4) == pytest.approx(1.22, abs=0.01)
