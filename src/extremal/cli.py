@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from extremal.core.errors import ExtremalError, nearest
+from extremal.core.errors import ConfigError, ExtremalError, nearest
 
 Json = Annotated[bool, arg(help="Print one JSON value instead of a table.")]
 
@@ -293,14 +293,12 @@ def train_command(name: str, preset_name: str | None) -> type:
 def _train(self: Any) -> int:
     from extremal.algorithms.registry import METHODS
     from extremal.cli_progress import bars
-    from extremal.io.config import field_types, from_json, sweepable
+    from extremal.io.config import from_json
     from extremal.report.text import table
     from extremal.runs.run import train
 
     default = METHODS[self.method].default
-    chosen = {name: getattr(self, name) for name in field_types(type(default))}
-    swept = {n: chosen[n] for n in sweepable(type(default)) if len(chosen[n]) > 1}
-    single = {n: v[0] if n in sweepable(type(default)) else v for n, v in chosen.items()}
+    single, swept = _chosen(self, type(default))
     with bars() as bar:
         run = train(
             from_json(default, single),
@@ -323,6 +321,18 @@ def _train(self: Any) -> int:
         print(table([run.path]))
         print(f"\n{run.path}; `extremal report {run.path}` draws it, `extremal.load({str(run.path)!r})` acts with it")
     return 0
+
+
+def _chosen(flags: Any, cls: type) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:
+    """The settings that the flags name, the first value of each; and those with several values."""
+    from extremal.io.config import field_types, sweepable
+
+    many = {name: getattr(flags, name) for name in sweepable(cls)}
+    for name, values in many.items():
+        if not values:
+            raise ConfigError(f"--{name.replace('_', '-')} needs a value, or several to sweep over")
+    one = {name: many[name][0] if name in many else getattr(flags, name) for name in field_types(cls)}
+    return one, {name: values for name, values in many.items() if len(values) > 1}
 
 
 # ---- entry ---------------------------------------------------------------------------------------------------------------
@@ -352,7 +362,8 @@ def _commands(argv: Sequence[str]) -> Any:
     """All commands; `train` is built for the preset that the arguments name, so that its values are the defaults."""
     from extremal.algorithms.registry import METHODS
 
-    wanted = next((b for a, b in itertools.pairwise(argv) if a == "--preset"), None)
+    words = [word for a in argv for word in (a.split("=", 1) if a.startswith("--preset=") else [a])]
+    wanted = next((b for a, b in itertools.pairwise(words) if a == "--preset"), None)
     asked = argv[1] if len(argv) > 1 and argv[0] == "train" and not argv[1].startswith("-") else None
     if asked is not None and asked not in METHODS:
         raise nearest(asked, METHODS, kind="method")

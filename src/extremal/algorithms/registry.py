@@ -11,7 +11,7 @@ from extremal.algorithms.bc import BC
 from extremal.algorithms.iql import IQL
 from extremal.algorithms.settings import Preset
 from extremal.algorithms.xql import XQL
-from extremal.core.errors import nearest
+from extremal.core.errors import ConfigError, nearest
 
 
 class Method(NamedTuple):
@@ -78,6 +78,8 @@ def preset(name: str, which: str) -> Any:
         ConfigError: there is no such preset; says the nearest ones.
     """
     known = method(name).presets
+    if not known:
+        raise ConfigError(f"{name} has no presets; give its settings one by one")
     if which not in known:
         raise nearest(which, known, kind=f"{name} preset")
     return known[which].settings
