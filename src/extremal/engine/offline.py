@@ -34,15 +34,13 @@ def train_chunk(
     def body(index: jax.Array, carry: Any) -> Any:
         state, total, failed = carry
         state, metrics = algorithm.update(state, dataset, jax.random.fold_in(key, index))
-        total = jax.tree.map(jnp.add, total, metrics)
-        failed = {n: jnp.where(jnp.isfinite(m), failed[n], jnp.minimum(failed[n], index)) for n, m in metrics.items()}
-        return state, total, failed
+        found = jnp.stack(jax.tree.leaves(metrics))  # one vector: many scalars would cost a kernel each
+        return state, total + found, jnp.where(jnp.isfinite(found), failed, jnp.minimum(failed, index))
 
-    shapes = jax.eval_shape(algorithm.update, state, dataset, key)[1]
-    total = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    failed = jax.tree.map(lambda _: jnp.asarray(NEVER, jnp.int32), shapes)
+    kind = jax.tree.structure(jax.eval_shape(algorithm.update, state, dataset, key)[1])
+    total, failed = jnp.zeros(kind.num_leaves), jnp.full(kind.num_leaves, NEVER, jnp.int32)
     state, total, failed = jax.lax.fori_loop(start, stop, body, (state, total, failed))
-    updates = jnp.maximum(stop - start, 1).astype(jnp.float32)
+    mean = total / jnp.maximum(stop - start, 1).astype(jnp.float32)
     whole = jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(state.online)]).all()
-    clean = jnp.stack([x == NEVER for x in failed.values()]).all()
-    return state, Chunk(mean=jax.tree.map(lambda x: x / updates, total), failed=failed, finite=whole & clean)
+    named = lambda values: jax.tree.unflatten(kind, list(values))  # noqa: E731
+    return state, Chunk(mean=named(mean), failed=named(failed), finite=whole & jnp.all(failed == NEVER))
