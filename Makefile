@@ -30,7 +30,7 @@ check: $(STAMP)  ## lint, format, types, import rules, labels of sources, docume
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/equations.py --check
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(STAMP)  ## updates/s beside a bare scan and beside the matrix products alone; wants an idle machine
 	$(BIN)/python benchmarks/engine.py
