@@ -42,8 +42,11 @@ def test_rows_are_cloned_by_the_weight_of_the_slow_critics(kind, weight):
     loss, metrics, slope = fit(WeightedCloning(weight=kind))
     assert loss == pytest.approx(-np.mean(weight * LOG_PROB), rel=1e-5)
     assert float(slope.pi.mean[0]) == pytest.approx(-np.mean(weight * (ACTION - MEAN)), rel=1e-4)
-    for constant in (slope.q.x, slope.v.x):
-        assert float(constant) == 0.0
+    both = jax.grad(lambda networks: WeightedCloning(weight=kind)(networks, networks, batch(ACTION), None, {})[0])(
+        ONLINE
+    )
+    assert float(both.pi.mean[0]) != 0.0
+    assert (float(both.q.x), float(both.q.above), float(both.v.x)) == (0.0, 0.0, 0.0)  # a weight is a constant
     share = weight.sum() ** 2 / (weight**2).sum() / 4
     expected = {"log_prob": LOG_PROB.mean(), "weight": weight.mean(), "effective_share": share}
     assert metrics == pytest.approx(expected, rel=1e-5)

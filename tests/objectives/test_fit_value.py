@@ -78,10 +78,13 @@ def test_v_is_fitted_to_the_smaller_of_the_slow_critics(above):
 def test_the_normaliser_scales_the_loss_and_passes_no_gradient():
     online = Networks(log_weight=Scalar(x=jnp.float32(1.5)))
     plain, _, slope = fit(FitValue(statistic=GUMBEL), online)
-    loss, _, scaled = fit(FitValue(statistic=GUMBEL, normalised=True), online)
+    objective = FitValue(statistic=GUMBEL, normalised=True)
+    loss, _, scaled = fit(objective, online)
     assert loss == pytest.approx(plain * np.exp(-1.5), rel=1e-6)
     assert float(scaled.v.x) == pytest.approx(float(slope.v.x) * np.exp(-1.5), rel=1e-6)
-    assert float(scaled.log_weight.x) == 0.0
+    both = jax.grad(lambda networks: objective(networks, networks, batch(ACTION), None, {})[0])(online)
+    assert float(both.log_weight.x) == 0.0
+    assert float(both.q.x) != 0.0
 
 
 def test_track_weight_follows_the_log_of_the_mean_weight():

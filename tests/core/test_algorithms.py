@@ -1,0 +1,164 @@
+"""The one abstraction: what a step sees, what it moves, and in which order."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from extremal.core.algorithm import Algorithm, Greedy, Step, Transitions
+from extremal.core.errors import ConfigError
+from extremal.core.optimiser import SGD, Polyak
+from extremal.core.record import record, static
+from extremal.core.types import Batch
+from extremal.distributions import Gaussian
+
+KEY = jax.random.key(0)
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+@record
+class Numbers:
+    """Two networks of one number each."""
+
+    a: float = 1.0
+    b: float = 10.0
+
+    def init(self, key):
+        return Pair(a=jnp.float32(self.a), b=jnp.float32(self.b))
+
+
+@record
+class Towards:
+    """(online.<own> - other)^2 / 2, where other is the constant b, or a where `own` is b; metrics tell what was seen."""
+
+    own: str = static()
+
+    def __call__(self, online, target, batch, key, earlier):
+        own = getattr(online, self.own)
+        other = target.b if self.own == "a" else target.a
+        leak = 0.0 * online.a * online.b  # what is not trained has no gradient, whatever the loss touches
+        seen = jnp.float32(len(earlier))
+        return 0.5 * (own - other) ** 2 + leak, {"other": other, "batch": batch.reward[0], "earlier": seen}
+
+
+class Rows:
+    """A dataset whose rewards tell which key drew them."""
+
+    def sample(self, key, size):
+        reward = jax.random.uniform(key, (size,))
+        return Batch(reward[:, None], reward[:, None], reward, reward[:, None], jnp.zeros(size))
+
+
+def algorithm(*steps, slow=None, **fields):
+    return Algorithm(networks=Numbers(), steps=steps, slow=slow or {}, sampler=Transitions(size=2), **fields)
+
+
+def step(own, rate=0.5, repeat=1):
+    return Step(trains=own, objective=Towards(own=own), optimiser=SGD(learning_rate=rate), repeat=repeat)
+
+
+def test_a_step_moves_its_own_network_only():
+    recipe = algorithm(step("a"))
+    state, metrics = recipe.update(recipe.init(KEY), Rows(), KEY)
+    assert float(state.online.a) == 5.5  # half of the way from 1 to 10
+    assert float(state.online.b) == 10.0
+    assert float(metrics["a/loss"]) == 40.5
+    assert set(metrics) == {"a/loss", "a/other", "a/batch", "a/earlier"}
+
+
+def test_steps_run_in_order_and_see_what_the_ones_before_left():
+    recipe = algorithm(step("a"), step("b"))
+    state, metrics = recipe.update(recipe.init(KEY), Rows(), KEY)
+    assert (float(metrics["a/other"]), float(metrics["b/other"])) == (10.0, 5.5)
+    assert (float(metrics["a/earlier"]), float(metrics["b/earlier"])) == (0.0, 4.0)
+    assert (float(state.online.a), float(state.online.b)) == (5.5, 7.75)
+    other_way = algorithm(step("b"), step("a"))
+    state, _ = other_way.update(other_way.init(KEY), Rows(), KEY)
+    assert (float(state.online.b), float(state.online.a)) == (5.5, 3.25)
+
+
+def test_steps_share_a_batch_and_a_repeated_one_draws_afresh():
+    recipe = algorithm(step("a"), step("b", repeat=3))
+    _, metrics = recipe.update(recipe.init(KEY), Rows(), KEY)
+    alone = algorithm(step("a"), step("b"))
+    _, single = alone.update(alone.init(KEY), Rows(), KEY)
+    assert metrics["a/batch"] == single["a/batch"] == single["b/batch"] != metrics["b/batch"]
+    moved = algorithm(step("a", repeat=2))
+    state, _ = moved.update(moved.init(KEY), Rows(), KEY)
+    assert float(state.online.a) == 7.75  # half of the way, twice
+
+
+def test_a_slow_copy_stands_in_for_its_network_and_follows_at_the_end():
+    recipe = algorithm(step("b", rate=1.0), step("a", rate=1.0), slow={"b": Polyak(rate=0.25)})
+    state = recipe.init(KEY)
+    assert float(state.target["b"]) == 10.0
+    state, metrics = recipe.update(state, Rows(), KEY)
+    assert float(state.online.b) == 1.0
+    assert float(metrics["a/other"]) == 10.0  # not the 1 that b is by now
+    assert float(state.target["b"]) == 10.0 + 0.25 * (1.0 - 10.0)
+
+
+def test_the_key_decides_and_nothing_else():
+    recipe = algorithm(step("a"))
+    state = recipe.init(KEY)
+    one, two, again = (recipe.update(state, Rows(), jax.random.key(k))[1]["a/batch"] for k in (1, 2, 1))
+    assert one == again != two
+
+
+def test_measuring_updates_nothing_and_reports_what_training_would():
+    recipe = algorithm(step("a"), step("b"), slow={"b": Polyak(rate=0.25)})
+    state = recipe.init(KEY)
+    batch = Rows().sample(KEY, 2)
+    found = recipe.measure(state, batch)
+    assert float(found["a/loss"]) == 40.5
+    assert float(found["b/loss"]) == 40.5
+    assert float(found["b/earlier"]) == 4.0
+    assert (float(state.online.a), float(state.online.b)) == (1.0, 10.0)
+
+
+@pytest.mark.parametrize(("steps", "slow"), [((step("a"), step("c")), {}), ((step("a"),), {"c": Polyak(rate=0.1)})])
+def test_a_step_or_slow_copy_of_an_unknown_network_is_refused(steps, slow):
+    with pytest.raises(ConfigError, match="'c'; there are a, b"):
+        algorithm(*steps, slow=slow).init(KEY)
+
+
+# ---- acting -------------------------------------------------------------------------------------------------------
+
+
+class Acting(NamedTuple):
+    pi: Any
+
+
+@record
+class Double:
+    """Doubles observations, and adds to actions."""
+
+    add: float
+
+    def fit(self, dataset):
+        return self
+
+    def apply(self, dataset):
+        return dataset
+
+    def observation(self, observation):
+        return 2.0 * observation + self.add
+
+    def action(self, action):
+        return 10.0 * action + self.add
+
+
+def test_acting_clips_the_mode_and_undoes_the_transforms_in_reverse():
+    online = Acting(pi=lambda observation: Gaussian(observation, jnp.zeros_like(observation)))
+    recipe = algorithm(step("a"), prepare=(Double(add=1.0), Double(add=3.0)))
+    observation = jnp.asarray([[-2.0], [-1.3], [5.0]])
+    np.testing.assert_allclose(recipe.prepared(observation), 4.0 * np.asarray(observation) + 5.0, rtol=1e-5)
+    clipped = np.asarray([[-1.0], [-0.2], [1.0]])
+    np.testing.assert_allclose(Greedy()(online, recipe.prepared(observation)), clipped, rtol=1e-5)
+    np.testing.assert_allclose(recipe.action(online, observation), 10.0 * (10.0 * clipped + 3.0) + 1.0, rtol=1e-5)
