@@ -80,14 +80,23 @@ def read_plan(path: Path) -> Plan:
     """The plan of the run in `path`.
 
     Raises:
-        RunError: there is no run, or it was written by a version with another format.
+        RunError: there is no run, its settings are damaged, or it was written by a version with another format.
     """
     try:
         value = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{path} holds no run: config.json cannot be read ({error})") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path}: config.json is damaged: it holds no settings")
     if value.get("format") != FORMAT:
         raise RunError(f"{path}: run format {value.get('format')!r}; this version reads format {FORMAT}")
+    try:
+        return _plan(value)
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path}: config.json is damaged: {type(error).__name__} {error}") from error
+
+
+def _plan(value: Mapping[str, Any]) -> Plan:
     spec = value["spec"]
     return Plan(
         method=value["method"],

@@ -90,7 +90,7 @@ class Training:
         states, alive, update = load_checkpoint(self.plan, self.path)
         self.metrics.resume(update)
         self.evaluations.resume(update)
-        self.diverged = read_diverged(self.path)
+        self.diverged = [d for d in read_diverged(self.path) if not alive[d.replica]]  # the others fell after it
         return update, states, alive
 
     def _check_alive(self, alive: np.ndarray) -> None:
