@@ -117,7 +117,7 @@ def test_ctrl_c_finishes_the_chunk_and_saves_it(cloned, untimed, train, tmp_path
 
 # ---- a process that is killed ------------------------------------------------------------------------------------------
 
-FLAGS = {"updates": 20_000, "evaluate-every": 200, "log-every": 200, "width": 16, "batch-size": 16, "seeds": 2}
+FLAGS = {"updates": 10_000, "evaluate-every": 200, "log-every": 200, "width": 16, "batch-size": 16, "seeds": 2}
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def train(
         order = [step.trains for step in algorithms.steps]
         diverged = tuple(_divergence(int(r), chunk, stop, order) for r in np.flatnonzero(living & ~chunk.finite))
         living = living & chunk.finite
-        own = lambda tree: jax.tree.map(lambda x: x[:replicas], tree)  # noqa: E731
+        own = lambda tree: jax.tree.map(lambda x: x[:replicas], tree) if filler else tree  # noqa: E731
         yield Progress(stop, own(states), own(chunk.mean), own(living), diverged, seconds, compiling)
         start, compiling = stop, 0.0
 

@@ -100,6 +100,8 @@ class Training:
     def _after(self, progress: Progress) -> None:
         plan, update = self.plan, progress.update
         due = update % plan.evaluate_every == 0 or update == plan.updates
+        if due:  # read often from here on
+            progress = dataclasses.replace(progress, states=jax.device_get(progress.states))
         self.compile_seconds += progress.compile_seconds
         self.diverged += progress.diverged
         self._log(progress, due)
