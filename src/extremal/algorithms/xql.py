@@ -68,7 +68,8 @@ door-cloned-v0                5 7 256 1    5 7 256 1
 relocate-cloned-v0            5 7 256 1    5 7 256 1
 """
 
-# Published code: beta, clip, batch, V updates, uniform actions. Rows that add noise to actions are left out.
+# Published code: beta, clip, batch, V updates, uniform actions. Rows that add noise to actions are left out. Its clamp is
+# one-sided; these rows have the paper's, which differs where V lies more than clip * beta above every Q.
 _PUBLISHED_CODE = """
 halfcheetah-medium-replay-v2  1 5 256 1 0
 halfcheetah-medium-expert-v2  1 5 1024 1 0
@@ -119,7 +120,10 @@ def _presets() -> dict[str, Preset]:
         found[f"consistent/{task}"] = Preset(settings=_row(task, *numbers[:4]), source=source)
         found[f"tuned/{task}"] = Preset(settings=_row(task, *numbers[4:]), source=f"{source}, tuned values")
     for task, *numbers in map(str.split, _PUBLISHED_CODE.strip().splitlines()):
-        settings = dataclasses.replace(_row(task, *numbers), value_layer_norm=True, huber=20.0)
+        schedule = "constant" if task.startswith("antmaze") else "cosine"
+        settings = dataclasses.replace(
+            _row(task, *numbers), value_layer_norm=True, huber=20.0, policy_schedule=schedule
+        )
         found[f"code/{task}"] = Preset(settings=settings, source="published code of [garg2023], scripts per task")
     return found
 
