@@ -28,6 +28,7 @@ from extremal.runs.plan import Plan
 from extremal.runs.summary import summary
 
 KEPT = 2  # checkpoints
+SHOWN_EVERY = 10.0  # seconds between two writings of metrics.csv, so that a run can be followed between checkpoints
 DRAWN = 6  # trajectories of the last evaluation of the first replica, for the picture of a maze
 HELD_OUT_ROWS = 4096  # at most, in the batch on which held-out losses are measured
 
@@ -54,6 +55,7 @@ class Training:
         self.evaluations = Table(self.path / "evaluations.csv")
         self.diverged: list[Divergence] = []
         self.compile_seconds = self.evaluate_seconds = 0.0
+        self.shown = time.perf_counter()
 
     def run(self) -> None:
         """From the last checkpoint, or from the start, to the end.
@@ -122,6 +124,9 @@ class Training:
                 row |= {f"heldout/{name}": float(value) for name, value in sorted(found.items())}
             row |= {"seconds": progress.seconds, "updates_per_second": rate}
             self.metrics.add(row)
+        if time.perf_counter() - self.shown > SHOWN_EVERY:
+            self.metrics.save()
+            self.shown = time.perf_counter()
         living = np.flatnonzero(progress.alive)
         shown = {n: float(np.mean(v[living])) for n, v in progress.metrics.items()} if living.size else {}
         self.watch(progress.update, shown | {"updates_per_second": rate})
