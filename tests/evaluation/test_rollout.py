@@ -61,7 +61,7 @@ def test_returns_lengths_and_trajectories():
     np.testing.assert_array_equal(episodes.returns, expected)
     assert episodes.returns.dtype == np.float64
     assert episodes.success is None
-    assert episodes.steps_to_goal.shape == (0,)
+    assert np.isnan(episodes.steps_to_goal).all()
     assert [t.shape for t in episodes.trajectories] == [(n + 1, 2) for n in expected[:2]]
     np.testing.assert_array_equal(episodes.trajectories[0][:, 0], np.arange(expected[0], -1, -1))
 
@@ -70,7 +70,7 @@ def test_success_counts_at_any_step():
     episodes = rollout(ones, lambda: Countdown(succeeds=4), episodes=30, seed=1, parallel=8)
     np.testing.assert_array_equal(episodes.success, episodes.lengths > 4)
     assert len(np.unique(episodes.success)) == 2
-    np.testing.assert_array_equal(episodes.steps_to_goal, episodes.lengths[episodes.success])
+    np.testing.assert_array_equal(episodes.steps_to_goal, np.where(episodes.success, episodes.lengths - 4.0, np.nan))
 
 
 def test_seeds_differ():

@@ -126,7 +126,7 @@ class BestEpisodes(_Unchanged):
     def apply(self, dataset: Dataset) -> Dataset:
         order = np.argsort(-dataset.returns, kind="stable")
         steps = np.cumsum(dataset.lengths[order])
-        kept = max(1, int(np.searchsorted(steps, self.fraction * dataset.rows * (1.0 + 1e-9), side="right")))
+        kept = max(1, int(np.searchsorted(steps, self.fraction * dataset.rows, side="right")))
         return dataset.select(np.sort(order[:kept]))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from extremal.evaluation.rollout import Episodes
 from extremal.evaluation.scores import normalised
 from extremal.evaluation.statistics import summarise
@@ -19,13 +21,15 @@ class Evaluation:
 
     @property
     def per_seed(self) -> dict[str, list[float]]:
-        """Means over episodes, one a replica: return, and where there are such, normalised_score and success_rate."""
+        """Means over episodes, one a replica: return, and where there are such, normalised_score, success_rate, steps_to_goal."""
         found = {"return": [float(e.returns.mean()) for e in self.episodes]}
         if (reference := self.reference) is not None:
             found["normalised_score"] = [float(normalised(e.returns, reference).mean()) for e in self.episodes]
         success = [e.success for e in self.episodes if e.success is not None]
         if len(success) == len(self.episodes):
             found["success_rate"] = [float(s.mean()) for s in success]
+            if all(s.any() for s in success):
+                found["steps_to_goal"] = [float(np.nanmean(e.steps_to_goal)) for e in self.episodes]
         return found
 
     def to_json(self) -> dict[str, Any]:

@@ -24,12 +24,8 @@ class Episodes:
     returns: np.ndarray  # [E] float64, undiscounted
     lengths: np.ndarray  # [E] int, steps
     success: np.ndarray | None  # [E] bool, seen at any step; None: the environment does not report it
+    steps_to_goal: np.ndarray  # [E] float64, steps until success was first seen; NaN: it was not
     trajectories: tuple[np.ndarray, ...]  # observations [T + 1, *O] of the first episodes
-
-    @property
-    def steps_to_goal(self) -> np.ndarray:
-        """[successes] lengths of the successful episodes, where success ends an episode."""
-        return self.lengths[:0] if self.success is None else self.lengths[self.success]
 
 
 @dataclasses.dataclass
@@ -41,11 +37,14 @@ class _Running:
     total: float = 0.0
     steps: int = 0
     success: bool | None = None
+    reached: float = np.nan  # steps until success was first seen
 
     def add(self, observation: np.ndarray, reward: float, info: dict[str, Any]) -> None:
         self.total += reward
         self.steps += 1
         if "success" in info:
+            if info["success"] and not self.success:
+                self.reached = self.steps
             self.success = bool(self.success) or bool(info["success"])
         if self.path is not None:
             self.path.append(observation)
@@ -92,6 +91,7 @@ def rollout(
         returns=np.array([e.total for e in finished]),
         lengths=np.array([e.steps for e in finished]),
         success=None if None in success else np.array(success, bool),
+        steps_to_goal=np.array([e.reached for e in finished], np.float64),
         trajectories=tuple(np.stack(e.path) for e in finished if e.path is not None),
     )
 

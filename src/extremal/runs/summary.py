@@ -11,8 +11,13 @@ import numpy as np
 from extremal.evaluation.statistics import summarise
 from extremal.runs.plan import Plan, versions
 
-# column of evaluations.csv -> metric of summary.json; a column of success also gives the steps to the goal
-_MEASURES = {"success": "success_rate", "score": "normalised_score", "return": "return"}
+# column of evaluations.csv -> metric of summary.json; steps to the goal are those of the episodes that reached it
+_MEASURES = {
+    "success": "success_rate",
+    "score": "normalised_score",
+    "return": "return",
+    "steps_to_goal": "steps_to_goal",
+}
 
 Row = Mapping[str, Any]
 
@@ -92,9 +97,6 @@ def _per_seed(
         values = [[float(row[column]) for row in rows if row[column] != ""] for rows in mine]
         if all(values):
             found[metric] = [float(np.mean(v)) for v in values]
-    steps = [[float(row["length"]) for row in rows if row["success"] != "" and int(row["success"])] for rows in mine]
-    if "success_rate" in found and all(steps):
-        found["steps_to_goal"] = [float(np.mean(v)) for v in steps]
     if plan.environment is None:
         rows = [next(m for m in metrics if int(m["update"]) == last and int(m["replica"]) == r) for r in members]
         for column in sorted({name for row in rows for name in row if name.startswith("heldout/")}):

@@ -207,6 +207,7 @@ def episode_rows(episodes: Any, reference: str | None) -> Iterator[dict[str, Any
             "return": float(total),
             "length": int(length),
             "success": "" if episodes.success is None else int(episodes.success[number]),
+            "steps_to_goal": float(reached) if np.isfinite(reached := episodes.steps_to_goal[number]) else "",
             "score": "" if scores is None else float(scores[number]),
         }
 
