@@ -1,0 +1,29 @@
+"""What the commands share: one flag, one table, one JSON value, one choice of subcommands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Union
+
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import arg, subcommand
+
+Json = Annotated[bool, arg(help="Print one JSON value instead of a table.")]
+
+
+def either(commands: dict[str, type]) -> Any:
+    """One of several subcommands, by name."""
+    return Union[tuple(Annotated[command, subcommand(name)] for name, command in commands.items())]  # noqa: UP007
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    drawn = Table(*header, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        drawn.add_row(*row)
+    Console().print(drawn)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, allow_nan=False))

@@ -1,0 +1,104 @@
+"""`extremal train METHOD`: the options of a run, and one flag for each setting of the method."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import arg
+
+from extremal.cli.console import Json, print_json
+from extremal.core.errors import ConfigError
+
+
+@dataclasses.dataclass
+class TrainOptions:
+    """What every `extremal train METHOD` takes besides the method's settings."""
+
+    dataset: str
+    """Id of the data, e.g. pointmaze-medium-goal or npz:mine.npz (`extremal data list`)."""
+    out: Path
+    """Folder of the run; refused if it exists, unless --resume."""
+    updates: int = 100_000
+    seeds: tuple[int, ...] = (1,)
+    """One number: how many seeds (0, 1, ...). Several: these seeds."""
+    preset: str | None = None
+    """Settings as printed for a benchmark (`extremal algorithms METHOD`); flags still win over it."""
+    environment: str | None = None
+    """Simulator to evaluate in, instead of the dataset's own."""
+    evaluate_every: int | None = None
+    """Updates between evaluations and checkpoints; default: a tenth of the updates."""
+    episodes: int = 20
+    """Evaluation episodes per seed."""
+    log_every: int = 1000
+    """Updates that a row of metrics.csv averages over."""
+    holdout: float | None = None
+    """Share of episodes kept from training; default: 0.1 where there is no simulator, else 0."""
+    resume: bool = False
+    """Go on with the run in --out, to the numbers that it would have come to uninterrupted."""
+    json: Json = False
+
+
+def train_command(name: str, preset_name: str | None) -> type:
+    """A dataclass with the options of a run and one flag per setting of the method; floats take several values."""
+    from extremal.algorithms.registry import METHODS, preset
+    from extremal.io.config import field_docs, field_types, sweepable
+
+    known = METHODS[name]
+    default = known.default if preset_name is None else preset(name, preset_name)
+    cls, docs = type(default), field_docs(type(default))
+    fields: list[Any] = []
+    for field, hint in field_types(cls).items():
+        value: Any = getattr(default, field)
+        if field in sweepable(cls):
+            hint, value = tuple[hint, ...], (value,)  # type: ignore[valid-type]
+        fields.append((field, Annotated[hint, arg(help=docs.get(field, ""))], dataclasses.field(default=value)))
+    made = dataclasses.make_dataclass(f"Train{name}", fields, bases=(TrainOptions,), namespace={"run": _train})
+    made.__doc__, made.method = f"{known.line}.", name  # type: ignore[attr-defined]
+    return made
+
+
+def _train(self: Any) -> int:
+    from extremal.algorithms.registry import METHODS
+    from extremal.cli.progress import bars
+    from extremal.io.config import from_json
+    from extremal.report.text import table as runs_table
+    from extremal.runs.run import train
+
+    default = METHODS[self.method].default
+    single, swept = _chosen(self, type(default))
+    with bars() as bar:
+        run = train(
+            from_json(default, single),
+            self.dataset,
+            updates=self.updates,
+            out=self.out,
+            sweep=swept,
+            seeds=self.seeds[0] if len(self.seeds) == 1 else self.seeds,
+            environment=self.environment,
+            evaluate_every=self.evaluate_every,
+            episodes=self.episodes,
+            log_every=self.log_every,
+            holdout=self.holdout,
+            resume=self.resume,
+            watch=bar(self.method, self.updates),
+        )
+    if self.json:
+        print_json(run.summary)
+    else:
+        print(runs_table([run.path]))
+        print(f"\n{run.path}; `extremal report {run.path}` draws it, `extremal.load({str(run.path)!r})` acts with it")
+    return 0
+
+
+def _chosen(flags: Any, cls: type) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:
+    """The settings that the flags name, the first value of each; and those with several values."""
+    from extremal.io.config import field_types, sweepable
+
+    many = {name: getattr(flags, name) for name in sweepable(cls)}
+    for name, values in many.items():
+        if not values:
+            raise ConfigError(f"--{name.replace('_', '-')} needs a value, or several to sweep over")
+    one = {name: many[name][0] if name in many else getattr(flags, name) for name in field_types(cls)}
+    return one, {name: values for name, values in many.items() if len(values) > 1}
