@@ -13,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
 
 from extremal.cli.console import either
 from extremal.cli.data import Data
+from extremal.cli.reproduce import Reproduce
 from extremal.cli.results import Algorithms, Demo, Evaluate, Report
 from extremal.cli.train import train_command
 from extremal.core.errors import ExtremalError, nearest
@@ -53,5 +54,13 @@ def _commands(argv: Sequence[str]) -> Any:
     )
     made.__doc__ = "Train a method on logged data; `extremal train METHOD --help` lists its settings."
     return either(
-        {"demo": Demo, "train": made, "evaluate": Evaluate, "data": Data, "report": Report, "algorithms": Algorithms}
+        {
+            "demo": Demo,
+            "train": made,
+            "evaluate": Evaluate,
+            "data": Data,
+            "report": Report,
+            "reproduce": Reproduce,
+            "algorithms": Algorithms,
+        }
     )

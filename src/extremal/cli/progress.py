@@ -50,3 +50,20 @@ def counting(name: str) -> Iterator[Callable[[int, int], None]]:
     with _progress() as progress:
         task = progress.add_task(name, total=None, note="")
         yield lambda finished, total: progress.update(task, completed=finished, total=total)
+
+
+@contextmanager
+def naming() -> Iterator[Callable[[str, int, int], None]]:
+    """Gives a function that is told (name of what is at work, finished, total); the bar is there from its first call on."""
+    progress = _progress()
+    task = progress.add_task("", total=None, note="")
+
+    def watch(name: str, finished: int, total: int) -> None:
+        progress.start()
+        progress.update(task, description=name, completed=finished, total=total)
+
+    try:
+        yield watch
+    finally:
+        if progress.live.is_started:
+            progress.stop()

@@ -29,6 +29,22 @@ def colours(methods: Sequence[str]) -> dict[str, str]:
     return {method: PALETTE[place[method]] for method in methods}
 
 
+def ramp(count: int) -> list[str]:
+    """`count` colours from dark to light for values in order, such as temperatures; told apart in grey too.
+
+    >>> ramp(2)
+    ['#22306e', '#e69f00']
+    """
+    stops = ((34, 48, 110), (0, 114, 178), (0, 158, 115), (230, 159, 0))
+    places = [number * (len(stops) - 1) / max(count - 1, 1) for number in range(count)]
+    mixed = []
+    for place in places:
+        low = min(int(place), len(stops) - 2)
+        part = place - low
+        mixed.append([round((1 - part) * a + part * b) for a, b in zip(stops[low], stops[low + 1], strict=True)])
+    return ["#" + "".join(f"{channel:02x}" for channel in colour) for colour in mixed]
+
+
 def figure(width: float, height: float, layout: str = "constrained") -> Any:
     """An empty figure, in inches, that belongs to no window and no global state."""
     return require("matplotlib.figure", extra="report", purpose="a figure").Figure(
@@ -87,6 +103,14 @@ def svg(drawn: Any, name: str) -> str:
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     return text
+
+
+def standalone_svg(drawn: Any) -> str:
+    """The figure as an SVG file of its own, on paper: real colours, and letters as outlines, so that it looks the same everywhere."""
+    matplotlib, buffer = require("matplotlib", extra="report", purpose="a figure"), io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "path"}):
+        drawn.savefig(buffer, format="svg", facecolor="#ffffff", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
 
 
 def png(drawn: Any, *, dpi: int) -> bytes:

@@ -1,0 +1,1 @@
+"""Figures of the papers, and of this library, each from numbers that are computed here."""

@@ -1,0 +1,52 @@
+"""What a figure is: numbers that are computed, and a drawing that knows nothing but these numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+Numbers = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A figure that `extremal reproduce` makes; how to add one stands in `reproduce/registry.py`."""
+
+    name: str
+    paper: str
+    """The key of a reference and the figure there, "[garg2023] Fig. 2"; what it illustrates, for a figure of our own."""
+    shows: str
+    """One line: what a reader is to see in it."""
+    compute: Callable[..., Any]
+    """From keyword arguments with defaults, `seed` among them, to a dict of numbers, arrays and strings."""
+    draw: Callable[[Numbers], Any]
+    """From these numbers, as lists, to a matplotlib figure."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `compute` can be told besides the seed, with the defaults."""
+        found = inspect.signature(self.compute).parameters
+        return {name: parameter.default for name, parameter in found.items() if name != "seed"}
+
+    def numbers(self, *, seed: int = 0, **settings: Any) -> Numbers:
+        """The numbers behind every line and marker, as JSON has them: numbers, strings, lists and dicts of them."""
+        return plain(self.compute(seed=seed, **settings))
+
+
+def plain(value: Any) -> Any:
+    """`value` with its arrays and tuples as lists and its scalars as Python's own.
+
+    >>> plain({"x": np.arange(3), "best": np.float64(0.5)})
+    {'x': [0, 1, 2], 'best': 0.5}
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value

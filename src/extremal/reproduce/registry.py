@@ -1,0 +1,31 @@
+"""The figures that `extremal reproduce` makes, by name.
+
+How to add one:
+
+1. Write two functions in `reproduce/PAPER.py`, which imports neither matplotlib, nor JAX, nor this module when it is loaded.
+2. `compute(*, seed: int = 0, ...) -> dict` takes everything as keywords with defaults (these are the settings that stand in the
+   JSON), and returns every number that a line or marker needs: arrays, lists, numbers, strings; nothing infinite or NaN.
+3. `draw(numbers) -> figure` takes these numbers as JSON gives them back (lists; keys are strings) and nothing else. Its first
+   line is `drawn = figure(width, height)` of `report/style.py`, whose `PALETTE`, `DASHES` and `ramp` are its colours; `styled()`
+   is around it already.
+4. Add one `Figure(...)` below. The tests then run on it by themselves: JSON and back, finite, drawn from its JSON, same seed same
+   numbers. Where `compute` takes more than a second, add smaller settings to `SMALL` in `tests/reproduce/test_figures.py`.
+5. Make it (`extremal reproduce NAME`), look at the PNG, and add a line to `docs/reproduce.md`.
+"""
+
+from __future__ import annotations
+
+from extremal.reproduce import bias
+from extremal.reproduce.figure import Figure
+
+_FIGURES: tuple[Figure, ...] = (
+    Figure(
+        name="gumbel-bias",
+        paper="[garg2023] Eq. (11), App. D.3",
+        shows="what mini-batch estimators of the soft maximum come to, against batch size and temperature",
+        compute=bias.compute,
+        draw=bias.draw,
+    ),
+)
+
+FIGURES: dict[str, Figure] = {figure.name: figure for figure in _FIGURES}

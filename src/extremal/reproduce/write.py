@@ -1,0 +1,85 @@
+"""Writes figures: a PNG, an SVG, and a JSON file with the numbers behind them and what they come from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from extremal.core.errors import ConfigError, nearest, require
+from extremal.core.files import atomic
+from extremal.report.style import png, standalone_svg, styled
+from extremal.reproduce.figure import Figure, plain
+from extremal.reproduce.registry import FIGURES
+
+DPI = 200
+SUFFIXES = (".png", ".svg", ".json")  # the numbers last: where they are, the pictures are
+
+
+def reproduce(
+    names: Sequence[str],
+    out: Path,
+    *,
+    seed: int = 0,
+    overwrite: bool = False,
+    watch: Callable[[str, int, int], None] = lambda name, finished, total: None,
+) -> list[Path]:
+    """Write NAME.png, NAME.svg and NAME.json of each figure into the folder `out`, and return their paths.
+
+    Args:
+        names: of figures, or "all".
+        seed: of whatever is random in them.
+        watch: is told the figure at work, how many are finished, and how many there are.
+
+    Raises:
+        ConfigError: a figure that is unknown, or a file that exists where `overwrite` is false; nothing is computed then.
+        MissingExtraError: matplotlib is absent.
+    """
+    figures = chosen(names)
+    require("matplotlib", extra="report", purpose="a figure")
+    there = [path for figure in figures for path in paths(figure, out) if path.exists()]
+    if there and not overwrite:
+        raise ConfigError(f"{there[0]} exists; choose another --out, or replace what is there by --overwrite")
+    written = []
+    for finished, figure in enumerate(figures):
+        watch(figure.name, finished, len(figures))
+        written += write(figure, out, seed=seed)
+    watch("done", len(figures), len(figures))
+    return written
+
+
+def chosen(names: Sequence[str]) -> list[Figure]:
+    """The figures of these names, each once, in the order asked for."""
+    for name in names:
+        if name not in FIGURES and name != "all":
+            raise nearest(name, [*FIGURES, "all"], kind="figure")
+    wanted = [figure for name in names for figure in (FIGURES if name == "all" else [name])]
+    return [FIGURES[name] for name in dict.fromkeys(wanted)]
+
+
+def paths(figure: Figure, out: Path) -> list[Path]:
+    """The files of a figure."""
+    return [Path(out) / f"{figure.name}{suffix}" for suffix in SUFFIXES]
+
+
+def write(figure: Figure, out: Path, *, seed: int = 0) -> list[Path]:
+    """Compute and draw one figure; each of its files is whole or absent, and none is written before all are made."""
+    record = {
+        "figure": figure.name,
+        "source": figure.paper,
+        "shows": figure.shows,
+        "version": importlib.metadata.version("extremal"),
+        "seed": seed,
+        "settings": plain(figure.settings),
+        "numbers": figure.numbers(seed=seed),
+    }
+    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    with styled():
+        drawn = figure.draw(json.loads(text)["numbers"])
+        contents: list[Any] = [png(drawn, dpi=DPI), standalone_svg(drawn).encode(), text.encode()]
+    for path, content in zip(paths(figure, out), contents, strict=True):
+        with atomic(path) as temporary:
+            temporary.write_bytes(content)
+    return paths(figure, out)
