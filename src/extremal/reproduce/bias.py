@@ -6,8 +6,8 @@ parameter besides the batch size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 from scipy import integrate, optimize
@@ -34,11 +34,11 @@ def tangent(ratio: float, clip: float) -> float:
     def slope(v: float) -> float:
         return _mean_exp(v, ratio, -np.inf, clip) + np.exp(clip) * ndtr(-clip / ratio - v) - 1.0
 
-    return float(optimize.brentq(slope, 0.0, exact(ratio) + 1e-9, xtol=1e-13))  # pyright: ignore[reportArgumentType]
+    return _root(slope, 0.0, exact(ratio) + 1e-9)
 
 
 def clamped(ratio: float, clip: float) -> float:
-    """The loss of min(z, clip), flat beyond it: E[exp(z) - 1; z < clip] = 0, in closed form; the largest v that is a minimum.
+    """The loss of min(z, clip), flat beyond it: E[exp(z) - 1; z < clip] = 0, in closed form.
 
     Clamped at both ends, z of a symmetric x would come to the exact value: the two dead zones balance.
     """
@@ -46,7 +46,7 @@ def clamped(ratio: float, clip: float) -> float:
     def slope(v: float) -> float:
         return _mean_exp(v, ratio, -np.inf, clip) - ndtr(clip / ratio + v)
 
-    return float(optimize.brentq(slope, 0.0, exact(ratio) + 1e-9, xtol=1e-13))  # pyright: ignore[reportArgumentType]
+    return _root(slope, 0.0, exact(ratio) + 1e-9)
 
 
 def batch_max(ratio: float, batch: int, *, low: float = -7.0, high: float = 7.0) -> float:
@@ -70,7 +70,7 @@ def batch_max(ratio: float, batch: int, *, low: float = -7.0, high: float = 7.0)
         scale = np.exp(-m[-1]) + np.interp(np.maximum(z, -1.0), m, rest)  # E exp(-m), by parts
         return float(np.sum(NODES[1] * density * np.expm1(z) * scale))
 
-    return float(optimize.brentq(slope, -2.0, exact(ratio) + 0.5))  # pyright: ignore[reportArgumentType]
+    return _root(slope, -2.0, exact(ratio) + 0.5)
 
 
 def sampled_batch_max(
@@ -84,9 +84,13 @@ def sampled_batch_max(
         inside = np.where((z > low) & (z < high), np.expm1(np.clip(z, low, high)), 0.0)
         return np.mean(inside, axis=1) * np.exp(-np.maximum(np.clip(z, low, high).max(axis=1), -1.0))
 
-    found = float(optimize.brentq(lambda v: float(slopes(v).mean()), -2.0, exact(ratio) + 0.5, xtol=1e-4))  # pyright: ignore[reportArgumentType]
+    found = _root(lambda v: float(slopes(v).mean()), -2.0, exact(ratio) + 0.5)
     steepness = (slopes(found + 0.01).mean() - slopes(found - 0.01).mean()) / 0.02
     return found, float(slopes(found).std(ddof=1) / np.sqrt(len(x)) / abs(steepness))
+
+
+def _root(slope: Callable[[float], float], low: float, high: float) -> float:
+    return float(cast(float, optimize.brentq(slope, low, high, xtol=1e-10)))
 
 
 def _mean_exp(v: float, ratio: float, low: float, high: float) -> float:
