@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from extremal.distributions import Gaussian
+from extremal.distributions import Gaussian, OneHot
 
 MEAN = np.asarray([[0.1, -0.5, 2.0], [0.0, 1.0, -1.0]])
 LOG_STD = np.asarray([[0.0, -2.0, 1.0], [0.5, -5.0, 2.0]])
@@ -57,3 +57,35 @@ def test_the_mode_is_the_most_likely_action():
     np.testing.assert_array_equal(gaussian.mode(), gaussian.mean)
     slope = jax.grad(lambda action: jnp.sum(gaussian.log_prob(action)))(gaussian.mode())
     np.testing.assert_array_equal(slope, 0.0)
+
+
+# ---- one-hot actions ----------------------------------------------------------------------------------------------
+
+SHARES = np.asarray([[0.5, 0.3, 0.2], [0.0, 0.9, 0.1]])
+
+
+def one_hot():
+    with np.errstate(divide="ignore"):
+        return OneHot(jnp.asarray(np.log(7.0 * SHARES), jnp.float32))
+
+
+def test_one_hot_log_prob_is_the_log_of_the_share():
+    for number in range(3):
+        log_prob = one_hot().log_prob(jnp.broadcast_to(jnp.eye(3)[number], (2, 3)))
+        np.testing.assert_allclose(np.exp(log_prob), SHARES[:, number], rtol=1e-6)
+
+
+def test_the_mode_and_the_support_of_one_hot_actions():
+    np.testing.assert_array_equal(one_hot().mode(), [[1, 0, 0], [0, 1, 0]])
+    everything = [[[1, 0, 0], [0, 1, 0]], [[0, 1, 0], [0, 1, 0]], [[0, 0, 1], [0, 0, 1]]]
+    np.testing.assert_array_equal(one_hot().support(1e-6), everything)
+    likely = [[[1, 0, 0], [0, 1, 0]], [[0, 1, 0], [0, 1, 0]], [[1, 0, 0], [0, 1, 0]]]
+    np.testing.assert_array_equal(one_hot().support(0.5), likely)  # 0.3 is at least half of 0.5, 0.2 is not
+
+
+def test_one_hot_draws_have_their_shares():
+    count = 4000
+    draws = OneHot(jnp.broadcast_to(one_hot().logits, (count, 2, 3))).sample(jax.random.key(0))
+    np.testing.assert_array_equal(draws.sum(axis=-1), np.ones((count, 2)))
+    error = 4.5 * np.sqrt(SHARES * (1 - SHARES) / count)  # standard errors; a share of 0 is met exactly
+    assert np.all(np.abs(np.asarray(draws).mean(axis=0) - SHARES) <= error + 1e-6)

@@ -25,3 +25,27 @@ class Gaussian(NamedTuple):
 
     def sample(self, key: jax.Array) -> jax.Array:
         return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
+
+
+class OneHot(NamedTuple):
+    """One of A discrete actions, each as a vector with a single 1; a logit of -inf is an action that never comes."""
+
+    logits: jax.Array  # [..., A]
+
+    def log_prob(self, action: jax.Array) -> jax.Array:
+        """[...] log probability of one-hot `action` [..., A]."""
+        return jnp.sum(jnp.where(action > 0.0, jax.nn.log_softmax(self.logits), 0.0), axis=-1)
+
+    def mode(self) -> jax.Array:
+        return jax.nn.one_hot(jnp.argmax(self.logits, axis=-1), self.logits.shape[-1])
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        return jax.nn.one_hot(jax.random.categorical(key, self.logits), self.logits.shape[-1])
+
+    def support(self, share: jax.Array | float) -> jax.Array:
+        """[A, ..., A]: each action in turn, or the mode in place of one less probable than `share` of the mode."""
+        peak = jnp.max(self.logits, axis=-1, keepdims=True)
+        likely = jnp.moveaxis(self.logits - peak >= jnp.log(share), -1, 0)[..., None]  # [A, ..., 1]
+        each = jnp.eye(self.logits.shape[-1]).reshape(-1, *(1,) * (self.logits.ndim - 1), self.logits.shape[-1])
+        shape = (self.logits.shape[-1], *self.logits.shape)
+        return jnp.where(likely, jnp.broadcast_to(each, shape), jnp.broadcast_to(self.mode()[None], shape))

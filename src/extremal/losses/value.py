@@ -39,3 +39,36 @@ def expectile_regression(error: jax.Array, *, expectile: jax.Array | float) -> j
     Source: [kostrikov2021] Eq. (5). Symbols: error = Q - V, 0 < expectile < 1.
     """
     return jnp.abs(expectile - (error < 0.0).astype(error.dtype)) * error**2
+
+
+def squared(error: jax.Array) -> jax.Array:
+    """error^2; the minimiser in V of its mean is the mean of Q: the value of the behaviour policy.
+
+    Source: [ghasemipour2021] Eq. (10). Symbols: error = Q - V.
+    """
+    return error**2
+
+
+def quantile_regression(error: jax.Array, *, quantile: jax.Array | float) -> jax.Array:
+    """|quantile - 1(error < 0)| |error|; the minimiser in V of its mean is the quantile of Q.
+
+    Where the level falls between two values of Q, every number between them is a minimiser.
+
+    Source: [koenker1978]. Symbols: error = Q - V, 0 < quantile < 1.
+    """
+    return jnp.abs(quantile - (error < 0.0).astype(error.dtype)) * jnp.abs(error)
+
+
+def kl_ball_regression(
+    error: jax.Array, *, beta: jax.Array | float, kappa: jax.Array | float, clip: jax.Array | float = jnp.inf
+) -> jax.Array:
+    """beta (phi(z) - z - 1 + kappa), z = error / beta: jointly convex in h and beta, and both are minimised.
+
+    With clip = inf the least mean is at E exp(z) = 1 and E z exp(z) = kappa. There exp(z) is the density, relative to the
+    behaviour policy, of the best policy within a KL of `kappa` from it, and h + kappa beta is that policy's mean of Q,
+    the entropic value at risk. Of J = h + beta (exp(z) - 1) + kappa beta this is J - Q: nothing else than J to h and
+    beta, but never negative. `clip` is that of `gumbel_regression`; with it h + kappa beta is an approximation.
+
+    Source: [ahmadi2012] Theorem 3.3. Symbols: error = Q - h, beta > 0 in units of Q, kappa = -log alpha.
+    """
+    return beta * (gumbel_regression(error, beta=beta, clip=clip) + kappa)

@@ -32,8 +32,15 @@ class FitCritic:
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
         value = self.statistic.value(target.v(batch.next_observation))
-        y = td_target(batch.reward, batch.terminated, value, discount=self.discount)
-        q = online.q(batch.observation, batch.action)  # [E, B]
-        error = q - jnp.broadcast_to(y, q.shape)
-        loss = error**2 if self.huber is None else optax.huber_loss(error, delta=self.huber)
-        return jnp.sum(jnp.mean(loss, axis=1)), {"mean": jnp.mean(q), "error": jnp.mean(jnp.abs(error))}
+        return regress(online.q, batch, value, discount=self.discount, huber=self.huber)
+
+
+def regress(
+    critic: Any, batch: Batch, next_value: jax.Array, *, discount: jax.Array | float, huber: jax.Array | float | None
+) -> tuple[jax.Array, Metrics]:
+    """sum over critics of mean (r + discount next_value - Q_k(s, a))^2, or Huber's loss; next_value is [B]."""
+    y = td_target(batch.reward, batch.terminated, next_value, discount=discount)
+    q = critic(batch.observation, batch.action)  # [E, B]
+    error = q - jnp.broadcast_to(y, q.shape)
+    loss = error**2 if huber is None else optax.huber_loss(error, delta=huber)
+    return jnp.sum(jnp.mean(loss, axis=1)), {"mean": jnp.mean(q), "error": jnp.mean(jnp.abs(error))}

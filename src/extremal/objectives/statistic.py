@@ -1,7 +1,8 @@
 """Statistics of Q(s, a) over the data's actions, as a regression: how good is the best action that the data supports?
 
 A statistic is a record with `loss(q, head)` (elementwise, minimised by the value head), `value(head)`, and
-`weight(q, head)`, the policy weight that belongs to it. `head` is what the value network gives out.
+`weight(q, head)`, the policy weight that belongs to it. `head` is what the value network gives out: [B], or [B, 2] for
+the KL ball.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from extremal.core.record import record, static
-from extremal.losses.value import batch_max_gumbel_regression, expectile_regression, gumbel_regression
+from extremal.losses.value import (
+    batch_max_gumbel_regression,
+    expectile_regression,
+    gumbel_regression,
+    kl_ball_regression,
+    quantile_regression,
+    squared,
+)
 
 
 class Statistic(Protocol):
@@ -66,3 +74,75 @@ class Expectile:
 
     def weight(self, q: jax.Array, head: jax.Array) -> jax.Array:
         return jnp.abs(self.expectile - (q < head).astype(q.dtype))
+
+
+@record
+class Mean:
+    """The mean of Q, the value of the behaviour policy; every action weighs the same.
+
+    Source: [ghasemipour2021] Eq. (10).
+    """
+
+    def loss(self, q: jax.Array, head: jax.Array) -> jax.Array:
+        return squared(q - head)
+
+    def value(self, head: jax.Array) -> jax.Array:
+        return head
+
+    def weight(self, q: jax.Array, head: jax.Array) -> jax.Array:
+        return jnp.ones_like(q)
+
+
+@record
+class Quantile:
+    """The quantile of Q; its weight is the share that the loss gives to an action.
+
+    Source: [koenker1978].
+    """
+
+    quantile: float
+
+    def loss(self, q: jax.Array, head: jax.Array) -> jax.Array:
+        return quantile_regression(q - head, quantile=self.quantile)
+
+    def value(self, head: jax.Array) -> jax.Array:
+        return head
+
+    def weight(self, q: jax.Array, head: jax.Array) -> jax.Array:
+        return jnp.abs(self.quantile - (q < head).astype(q.dtype))
+
+
+@record
+class KLBall:
+    """max of E_pi Q over policies pi within a KL of `kappa` from the data's; the weight is pi over the data's policy.
+
+    The head is [..., 2]: h, and the logarithm of beta, which each state has for itself. A logarithm, since the scale of Q
+    is not known beforehand and a step then changes beta by a share of itself, from 0.001 or from 1000. Beta goes to zero
+    where `kappa` reaches log 1 / mu(best action), or where all Q are the same, and so it has a floor. At the floor
+    h + kappa beta would lie above the largest Q by up to kappa beta, again at every backup: there the value is h, from
+    2 floor on it is h + kappa beta, and linear between, so that it is continuous.
+
+    Source: [ahmadi2012] Theorem 3.3.
+    Differs from the paper: the exponential goes on as its tangent beyond `clip`, and beta has a floor; the value is exact
+    where no z lies beyond `clip` and beta is at least 2 `floor`.
+    """
+
+    kappa: float
+    clip: float
+    floor: float = 1e-3  # in units of Q
+
+    def loss(self, q: jax.Array, head: jax.Array) -> jax.Array:
+        below = jnp.maximum(jnp.log(self.floor) - head[..., 1], 0.0)
+        spring = self.floor * below  # below the floor nothing else moves log beta: it would stay there
+        loss = kl_ball_regression(q - head[..., 0], beta=self._beta(head), kappa=self.kappa, clip=self.clip)
+        return loss + spring
+
+    def value(self, head: jax.Array) -> jax.Array:
+        beta = self._beta(head)
+        return head[..., 0] + self.kappa * jnp.minimum(beta, 2.0 * (beta - self.floor))
+
+    def weight(self, q: jax.Array, head: jax.Array) -> jax.Array:
+        return jnp.exp(jnp.minimum((q - head[..., 0]) / self._beta(head), self.clip))
+
+    def _beta(self, head: jax.Array) -> jax.Array:
+        return jnp.maximum(jnp.exp(head[..., 1]), self.floor)

@@ -1,0 +1,107 @@
+"""Statistics of Q(s, a_i) over actions a_1, ..., a_N drawn from a model of the behaviour, and a critic that backs them up.
+
+Other than those of `extremal.objectives.statistic`, these need several actions of one state; logged data has one, so
+they need a model of mu(a|s): the network `behaviour`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from extremal.core.record import record, static
+from extremal.core.types import Batch, Metrics
+from extremal.objectives.critic import regress
+
+
+class SampledStatistic(Protocol):
+    """Which actions of a state are looked at, and what is made of their Q."""
+
+    def draw(self, behaviour: Any, observation: jax.Array, key: jax.Array) -> jax.Array: ...  # [N, B, A]
+    def value(self, q: jax.Array) -> jax.Array: ...  # [B] from [N, B]
+
+
+@record
+class ExpectedMaximum:
+    """The largest Q of N actions drawn from mu; its mean over the draws is the expected maximum.
+
+    Source: [ghasemipour2021] Eq. (5), (11). Symbols: samples = N.
+    """
+
+    samples: int = static()
+
+    def draw(self, behaviour: Any, observation: jax.Array, key: jax.Array) -> jax.Array:
+        return drawn(behaviour, observation, key, self.samples)
+
+    def value(self, q: jax.Array) -> jax.Array:
+        return jnp.max(q, axis=0)
+
+
+@record
+class SoftExpectedMaximum:
+    """The mean of N Qs, each weighted by its softmax; from the mean (0) to the largest (infinity).
+
+    Source: [ghasemipour2021] Eq. (71), (74). Symbols: samples = N, inverse_temperature = alpha.
+    """
+
+    samples: int = static()
+    inverse_temperature: float
+
+    def draw(self, behaviour: Any, observation: jax.Array, key: jax.Array) -> jax.Array:
+        return drawn(behaviour, observation, key, self.samples)
+
+    def value(self, q: jax.Array) -> jax.Array:
+        return jnp.sum(jax.nn.softmax(self.inverse_temperature * q, axis=0) * q, axis=0)
+
+
+@record
+class Maximum:
+    """The largest Q of all discrete actions that mu takes with at least `share` of its mode's probability.
+
+    Source: [ghasemipour2021] Theorem 3.3.
+    Differs from the paper: the support is cut at `share`, since a fitted mu gives no action a probability of 0.
+    """
+
+    share: float
+
+    def draw(self, behaviour: Any, observation: jax.Array, key: jax.Array) -> jax.Array:
+        return behaviour(observation).support(self.share)
+
+    def value(self, q: jax.Array) -> jax.Array:
+        return jnp.max(q, axis=0)
+
+
+def drawn(behaviour: Any, observation: jax.Array, key: jax.Array, samples: int) -> jax.Array:
+    """[N, B, A]: `samples` actions in each state; one pass through the model, so that its products are of rank 2."""
+    action = behaviour(jnp.tile(observation, (samples, 1))).sample(key)
+    return action.reshape(samples, observation.shape[0], -1)
+
+
+def pessimistic(critic: Any, observation: jax.Array, action: jax.Array) -> jax.Array:
+    """[N, B]: the smallest Q of the ensemble for actions [N, B, A]; one pass through each critic."""
+    count, rows, size = action.shape
+    q = critic(jnp.tile(observation, (count, 1)), action.reshape(count * rows, size))
+    return jnp.min(q, axis=0).reshape(count, rows)
+
+
+@record
+class FitCriticToSamples:
+    """sum over critics of mean (r + discount statistic(min_k Q_k(s', a_i)) - Q_k(s, a))^2, a_i ~ mu, Q from the slow copy.
+
+    Held-out data is measured on the same draws each time.
+
+    Source: [ghasemipour2021] Eq. (10), (11).
+    """
+
+    statistic: SampledStatistic
+    discount: float
+
+    def __call__(
+        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+    ) -> tuple[jax.Array, Metrics]:
+        key = jax.random.key(0) if key is None else key
+        action = self.statistic.draw(target.behaviour, batch.next_observation, key)
+        value = self.statistic.value(pessimistic(target.q, batch.next_observation, action))
+        return regress(online.q, batch, value, discount=self.discount, huber=None)

@@ -1,0 +1,105 @@
+"""Sampled statistics: what is drawn, what is made of it, and the critic that backs it up."""
+
+import itertools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from extremal.core.types import Batch
+from extremal.networks.table import PolicyTable, StateActionTable
+from extremal.objectives.sampled import (
+    ExpectedMaximum,
+    FitCriticToSamples,
+    Maximum,
+    SoftExpectedMaximum,
+    pessimistic,
+)
+
+KEY = jax.random.key(0)
+MU = np.asarray([[0.5, 0.3, 0.2], [0.0, 0.9, 0.1]])
+Q = np.asarray([[[0.0, 1.0, 2.0], [9.0, -1.0, 3.0]], [[0.5, 0.0, 2.5], [9.0, 0.0, 2.0]]])
+LOWEST = Q.min(axis=0)
+
+
+class Networks(NamedTuple):
+    q: Any
+    behaviour: Any
+
+
+def networks(q=Q):
+    with np.errstate(divide="ignore"):
+        behaviour = PolicyTable(logits=jnp.asarray(np.log(MU), jnp.float32))
+    return Networks(q=StateActionTable(values=jnp.asarray(q, jnp.float32)), behaviour=behaviour)
+
+
+def states(*number):
+    return jnp.eye(2)[np.asarray(number)]
+
+
+def every_draw(value, q, share, samples):
+    """The mean of a statistic of `samples` Qs over every tuple of actions."""
+    tuples = np.asarray(list(itertools.product(range(len(q)), repeat=samples)))
+    return float(np.prod(share[tuples], axis=1) @ np.asarray(value(jnp.asarray(q[tuples].T, jnp.float32)), np.float64))
+
+
+def test_each_statistic_of_three_draws():
+    q = jnp.asarray([[0.0, 5.0], [1.0, 5.0], [3.0, -5.0]])
+    np.testing.assert_array_equal(ExpectedMaximum(samples=3).value(q), [3.0, 5.0])
+    weight = np.exp([0.0, 0.5, 1.5])
+    expected = [weight @ [0.0, 1.0, 3.0] / weight.sum(), 5.0 - 10.0 * np.exp(-5.0) / (2.0 + np.exp(-5.0))]
+    np.testing.assert_allclose(SoftExpectedMaximum(samples=3, inverse_temperature=0.5).value(q), expected, rtol=1e-6)
+
+
+def test_the_mean_of_the_maximum_over_every_pair():
+    found = every_draw(ExpectedMaximum(samples=2).value, np.asarray([0.0, 1.0, 3.0]), MU[0], 2)
+    assert found == pytest.approx(1.0 * (0.8**2 - 0.5**2) + 3.0 * (1.0 - 0.8**2), rel=1e-6)  # order statistics
+
+
+@pytest.mark.parametrize(
+    "statistic", [ExpectedMaximum(samples=4), SoftExpectedMaximum(samples=4, inverse_temperature=1.0)]
+)
+def test_draws_follow_the_behaviour_of_their_own_state(statistic):
+    rows = 3000
+    observation = jnp.concatenate([states(*[0] * rows), states(*[1] * rows)])
+    action = np.asarray(statistic.draw(networks().behaviour, observation, KEY))
+    assert action.shape == (4, 2 * rows, 3)
+    share = action.reshape(4, 2, rows, 3).mean(axis=2)  # of each draw in each state
+    assert np.all(np.abs(share - MU) <= 4.5 * np.sqrt(MU * (1 - MU) / rows) + 1e-6)
+    assert np.mean(np.all(action[0] == action[1], axis=-1)) < 0.7  # the draws of one row are apart
+
+
+def test_the_maximum_looks_at_the_support_alone():
+    action = Maximum(share=0.01).draw(networks().behaviour, states(0, 1), KEY)
+    q = pessimistic(networks().q, states(0, 1), action)
+    np.testing.assert_array_equal(Maximum(share=0.01).value(q), [2.0, 2.0])  # state 1: 9 is never taken
+    action = Maximum(share=0.5).draw(networks().behaviour, states(0, 1), KEY)
+    q = pessimistic(networks().q, states(0, 1), action)
+    np.testing.assert_array_equal(Maximum(share=0.5).value(q), [0.0, -1.0])  # 0.2 < 0.5 / 2, 0.1 < 0.9 / 2
+
+
+def test_each_action_has_the_smaller_q_of_its_state():
+    action = jnp.broadcast_to(jnp.eye(3)[:, None], (3, 2, 3))
+    np.testing.assert_array_equal(pessimistic(networks().q, states(1, 0), action), LOWEST[[1, 0]].T)
+
+
+BATCH = Batch(
+    states(0, 1), jnp.eye(3)[np.asarray([1, 2])], jnp.asarray([1.0, -1.0]), states(1, 0), jnp.asarray([0.0, 1.0])
+)
+
+
+def test_the_critic_is_fitted_to_the_statistic_of_the_slow_critic():
+    online, target = networks(np.zeros_like(Q) + 0.25), networks()
+    loss, _ = FitCriticToSamples(statistic=Maximum(share=0.01), discount=0.9)(online, target, BATCH, KEY, {})
+    y = np.asarray([1.0 + 0.9 * 2.0, -1.0])
+    assert float(loss) == pytest.approx(2 * np.mean((y - 0.25) ** 2), rel=1e-6)
+
+
+def test_draws_follow_the_key_and_without_one_they_are_always_the_same():
+    objective = FitCriticToSamples(statistic=ExpectedMaximum(samples=1), discount=0.9)
+    many = jax.tree.map(lambda x: jnp.concatenate([x] * 50), BATCH._replace(terminated=jnp.zeros(2)))
+    loss = lambda key: float(objective(networks(), networks(), many, key, {})[0])  # noqa: E731
+    assert loss(KEY) == loss(KEY) != loss(jax.random.key(1))
+    assert loss(None) == loss(None)
