@@ -131,3 +131,12 @@ def test_your_own_data_goes_from_a_csv_to_a_policy_in_the_logs_units(capsys, tmp
     assert len(watts) == 3
     assert all(0.0 <= w <= 2000.0 for w in watts)
     assert max(watts) > 100.0
+
+
+def test_the_page_of_policy_improvement_proves_itself(capsys):
+    module("policy_improvement_in_one_page")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[3:]]
+    once, theorem, repeated = (np.array([float(row[column]) for row in rows]) for column in (-4, -3, -2))
+    np.testing.assert_array_equal(once, theorem)
+    assert (repeated >= once).all()
+    assert once[-1] == once.max()  # the greedy step improves most
