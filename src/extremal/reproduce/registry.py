@@ -15,7 +15,7 @@ How to add one:
 
 from __future__ import annotations
 
-from extremal.reproduce import bias
+from extremal.reproduce import bias, operators
 from extremal.reproduce.figure import Figure
 
 _FIGURES: tuple[Figure, ...] = (
@@ -25,6 +25,13 @@ _FIGURES: tuple[Figure, ...] = (
         shows="what mini-batch estimators of the soft maximum come to, against batch size and temperature",
         compute=bias.compute,
         draw=bias.draw,
+    ),
+    Figure(
+        name="operators",
+        paper="[ghasemipour2021], [kostrikov2021], [garg2023]: their operators side by side",
+        shows="all operators on one axis from mean to maximum, each at values of its own parameter",
+        compute=operators.compute,
+        draw=operators.draw,
     ),
 )
 
