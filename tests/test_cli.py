@@ -8,6 +8,7 @@ import pytest
 import extremal
 from extremal import cli
 from extremal.algorithms.registry import METHODS
+from extremal.reproduce.registry import FIGURES
 
 QUICK = {"updates": 20, "log-every": 10, "evaluate-every": 10, "width": 8, "batch-size": 16}
 
@@ -50,7 +51,7 @@ def log(tmp_path_factory) -> str:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("", ["demo", "train", "evaluate", "data", "report", "algorithms"]),
+        ("", ["demo", "train", "evaluate", "data", "report", "reproduce", "algorithms"]),
         ("demo", ["--updates", "default: 30000", "a demo that is there is replaced"]),
         ("train", [*METHODS, "lists its settings"]),
         *((f"train {name}", ["--dataset", "--resume", "--learning-rate", "--preset"]) for name in METHODS),
@@ -62,6 +63,7 @@ def log(tmp_path_factory) -> str:
         ("data generate", ["--rows", "--seed", "npz:PATH"]),
         ("data convert", ["--overwrite"]),
         ("report", ["--out", "--title", "RUN"]),
+        ("reproduce", ["--list", "--out", "--seed", "--overwrite", "--json", "NAME"]),
         ("algorithms", ["METHOD", "--json"]),
     ],
 )
@@ -113,6 +115,34 @@ def test_data_is_listed(run):
     code, out, _ = run("data", "list")
     assert code == 0
     assert "pointmaze-umaze-dense" in out
+
+
+def test_figures_are_listed(run):
+    code, out, _ = run("reproduce", "--list")
+    assert code == 0
+    assert "[garg2023]" in out
+    assert all(name in out for name in FIGURES)
+    code, out, _ = run("reproduce", "--list", "--json")
+    listed = json.loads(out)
+    assert (code, listed.keys()) == (0, FIGURES.keys())
+    assert listed["gumbel-bias"].keys() == {"paper", "shows"}
+
+
+# ---- figures -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_figure_is_made(run, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs matplotlib")
+    code, out, _ = run("reproduce", "operators", "--out", tmp_path, "--seed", 3)
+    assert code == 0
+    assert out.split() == [str(tmp_path / f"operators{suffix}") for suffix in (".png", ".svg", ".json")]
+    assert json.loads((tmp_path / "operators.json").read_text("utf-8"))["seed"] == 3
+    code, out, err = run("reproduce", "operators", "--out", tmp_path)
+    assert (code, out) == (2, "")
+    assert "exists" in err
+    code, out, _ = run("reproduce", "operators", "--out", tmp_path, "--overwrite", "--json")
+    assert code == 0
+    assert len(json.loads(out)) == 3
 
 
 # ---- data ----------------------------------------------------------------------------------------------------------------
@@ -277,6 +307,8 @@ def test_a_preset_gives_the_defaults_and_flags_win(run, trained, spelt):
         ("train xql --out y", "--dataset"),
         ("train", "xql, iql, bc, bc10"),
         ("algorithms xqll", "did you mean 'xql'"),
+        ("reproduce", "--list"),
+        ("reproduce gumbel-bias operatrs", "unknown figure 'operatrs'; did you mean 'operators'"),
         ("data check pointmaze-medum-goal", "did you mean 'pointmaze-medium-goal'"),
         ("data check npz:none.npz", "does not exist"),
         ("data generate pointmaze-medum-goal --out npz:x.npz", "did you mean 'pointmaze-medium-goal'"),
