@@ -260,7 +260,7 @@ def test_five_updates_are_those_of_the_equations(settings, dataset):
     first, reference = state.online, Reference(settings, state.online)
     update = jax.jit(algorithm.update)
     for index in range(UPDATES):
-        state, ours = update(state, dataset, jax.random.fold_in(KEY, jnp.asarray(index)))
+        state, ours = update(state, dataset, jax.random.fold_in(KEY, jnp.asarray(index)), index)
         theirs = reference.update(drawn(dataset, settings, index), index)
         assert set(ours) == set(theirs)
         for name, expected in theirs.items():

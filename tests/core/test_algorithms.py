@@ -59,13 +59,13 @@ def algorithm(*steps, slow=None, **fields):
     return Algorithm(networks=Numbers(), steps=steps, slow=slow or {}, sampler=Transitions(size=2), **fields)
 
 
-def step(own, rate=0.5, repeat=1):
-    return Step(trains=own, objective=Towards(own=own), optimiser=SGD(learning_rate=rate), repeat=repeat)
+def step(own, rate=0.5, repeat=1, **when):
+    return Step(trains=own, objective=Towards(own=own), optimiser=SGD(learning_rate=rate), repeat=repeat, **when)
 
 
 def test_a_step_moves_its_own_network_only():
     recipe = algorithm(step("a"))
-    state, metrics = recipe.update(recipe.init(KEY), Rows(), KEY)
+    state, metrics = recipe.update(recipe.init(KEY), Rows(), KEY, 0)
     assert float(state.online.a) == 5.5  # half of the way from 1 to 10
     assert float(state.online.b) == 10.0
     assert float(metrics["a/loss"]) == 40.5
@@ -74,23 +74,23 @@ def test_a_step_moves_its_own_network_only():
 
 def test_steps_run_in_order_and_see_what_the_ones_before_left():
     recipe = algorithm(step("a"), step("b"))
-    state, metrics = recipe.update(recipe.init(KEY), Rows(), KEY)
+    state, metrics = recipe.update(recipe.init(KEY), Rows(), KEY, 0)
     assert (float(metrics["a/other"]), float(metrics["b/other"])) == (10.0, 5.5)
     assert (float(metrics["a/earlier"]), float(metrics["b/earlier"])) == (0.0, 4.0)
     assert (float(state.online.a), float(state.online.b)) == (5.5, 7.75)
     other_way = algorithm(step("b"), step("a"))
-    state, _ = other_way.update(other_way.init(KEY), Rows(), KEY)
+    state, _ = other_way.update(other_way.init(KEY), Rows(), KEY, 0)
     assert (float(state.online.b), float(state.online.a)) == (5.5, 3.25)
 
 
 def test_steps_share_a_batch_and_a_repeated_one_draws_afresh():
     recipe = algorithm(step("a"), step("b", repeat=3))
-    _, metrics = recipe.update(recipe.init(KEY), Rows(), KEY)
+    _, metrics = recipe.update(recipe.init(KEY), Rows(), KEY, 0)
     alone = algorithm(step("a"), step("b"))
-    _, single = alone.update(alone.init(KEY), Rows(), KEY)
+    _, single = alone.update(alone.init(KEY), Rows(), KEY, 0)
     assert metrics["a/batch"] == single["a/batch"] == single["b/batch"] != metrics["b/batch"]
     moved = algorithm(step("a", repeat=2))
-    state, _ = moved.update(moved.init(KEY), Rows(), KEY)
+    state, _ = moved.update(moved.init(KEY), Rows(), KEY, 0)
     assert float(state.online.a) == 7.75  # half of the way, twice
 
 
@@ -98,7 +98,7 @@ def test_a_slow_copy_stands_in_for_its_network_and_follows_at_the_end():
     recipe = algorithm(step("b", rate=1.0), step("a", rate=1.0), slow={"b": Polyak(rate=0.25)})
     state = recipe.init(KEY)
     assert float(state.target["b"]) == 10.0
-    state, metrics = recipe.update(state, Rows(), KEY)
+    state, metrics = recipe.update(state, Rows(), KEY, 0)
     assert float(state.online.b) == 1.0
     assert float(metrics["a/other"]) == 10.0  # not the 1 that b is by now
     assert float(state.target["b"]) == 10.0 + 0.25 * (1.0 - 10.0)
@@ -107,8 +107,51 @@ def test_a_slow_copy_stands_in_for_its_network_and_follows_at_the_end():
 def test_the_key_decides_and_nothing_else():
     recipe = algorithm(step("a"))
     state = recipe.init(KEY)
-    one, two, again = (recipe.update(state, Rows(), jax.random.key(k))[1]["a/batch"] for k in (1, 2, 1))
+    one, two, again = (recipe.update(state, Rows(), jax.random.key(k), 0)[1]["a/batch"] for k in (1, 2, 1))
     assert one == again != two
+
+
+@pytest.mark.parametrize(
+    ("when", "taken"),
+    [
+        ({"every": 2}, [0, 2, 4, 6]),
+        ({"every": 3, "start": 2}, [2, 5]),
+        ({"start": 4}, [4, 5, 6, 7]),
+        ({"start": 1, "stop": 3}, [1, 2]),
+        ({"stop": 0}, []),
+    ],
+)
+def test_a_delayed_step_is_taken_when_it_is_due_and_moves_nothing_else(when, taken):
+    recipe = algorithm(step("a", **when), step("b", rate=0.0))
+    state, found = recipe.init(KEY), []
+    for index in range(8):
+        before = float(state.online.a)
+        state, metrics = recipe.update(state, Rows(), KEY, index)
+        assert bool(recipe.due(jnp.asarray(index))["a"]) == (float(state.online.a) != before)
+        assert (float(metrics["a/loss"]) > 0) == (float(state.online.a) != before)
+        found += [index] if float(state.online.a) != before else []
+    assert found == taken
+
+
+def test_two_steps_may_train_one_network_each_with_its_own_optimiser():
+    recipe = algorithm(step("a"), step("a", rate=0.1, name="again"))
+    state, metrics = recipe.update(recipe.init(KEY), Rows(), KEY, 0)
+    assert float(state.online.a) == pytest.approx(5.5 + 0.1 * 4.5)
+    assert float(metrics["again/loss"]) == 0.5 * 4.5**2
+    assert set(state.optimiser) == {"a", "again"}
+    with pytest.raises(ConfigError, match="give the second a `name`"):
+        algorithm(step("a"), step("a")).init(KEY)
+
+
+def test_a_slow_copy_may_move_every_so_many_updates():
+    recipe = algorithm(step("a", rate=0.0), slow={"b": Polyak(rate=1.0, every=3)})
+    state = recipe.init(KEY)
+    state = state._replace(online=state.online._replace(b=jnp.float32(7.0)))
+    seen = []
+    for index in range(4):
+        state, _ = recipe.update(state, Rows(), KEY, index)
+        seen.append(float(state.target["b"]))
+    assert seen == [10.0, 10.0, 7.0, 7.0]
 
 
 def test_measuring_updates_nothing_and_reports_what_training_would():

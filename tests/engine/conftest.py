@@ -38,12 +38,12 @@ class Follow:
         return 0.5 * error**2, {"error": error}
 
 
-def toy(rate: float = 0.1) -> Algorithm:
+def toy(rate: float = 0.1, **when: Any) -> Algorithm:
     return Algorithm(
         networks=TwoNumbers(),
         steps=(
             Step(trains="b", objective=Follow(leader=True), optimiser=SGD(learning_rate=rate)),
-            Step(trains="a", objective=Follow(leader=False), optimiser=SGD(learning_rate=rate)),
+            Step(trains="a", objective=Follow(leader=False), optimiser=SGD(learning_rate=rate), **when),
         ),
         slow={"b": Polyak(rate=0.5)},
         sampler=Transitions(size=4),

@@ -1,5 +1,7 @@
 """The stream of progress: where it stops, how replicas are spread, and what becomes of one that diverges."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +15,8 @@ from extremal.engine.replicas import init_replicas, run_keys, stack, take
 def progress(make_toy, data):
     """Runs the loop with one replica per learning rate; each Progress with its states copied, since they are donated."""
 
-    def run(rates, *, updates, every, start=0, states=None, alive=None, seeds=None, how="map"):
-        algorithms = stack([make_toy(rate) for rate in rates])
+    def run(rates, *, updates, every, start=0, states=None, alive=None, seeds=None, how="map", delay=1, begin=0):
+        algorithms = stack([make_toy(rate, every=delay, start=begin) for rate in rates])
         init, keys = run_keys(seeds or range(len(rates)))
         states = init_replicas(algorithms, init) if states is None else states
         stream = train(algorithms, states, data, keys, updates=updates, every=every, start=start, alive=alive, how=how)
@@ -64,11 +66,25 @@ def test_update_i_draws_from_the_key_folded_with_i(progress, make_toy, data):
     algorithm, state = make_toy(0.1), make_toy(0.1).init(init[0])
     total = 0.0
     for update in range(5):
-        state, metrics = algorithm.update(state, data, jax.random.fold_in(keys[0], update))
+        state, metrics = algorithm.update(state, data, jax.random.fold_in(keys[0], update), update)
         total += metrics["a/error"]
     ((found, states),) = progress([0.1], updates=5, every=(5,), seeds=[3])
     assert jax.tree.all(jax.tree.map(lambda x, y: np.allclose(x[0], y, rtol=1e-6), states, state))
     assert np.allclose(found.metrics["a/error"], [total / 5], rtol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["map", "vmap"])
+def test_a_delayed_step_is_averaged_over_the_updates_at_which_it_was_due(progress, how):
+    when = {"delay": 3, "begin": 1}  # due at 1, 4, 7
+    single = progress([0.1, 0.2], updates=9, every=(1,), how=how, **when)
+    told = np.stack([p.metrics["a/error"] for p, _ in single])
+    assert [int(update) for update in np.flatnonzero(np.isfinite(told[:, 0]))] == [1, 4, 7]
+    moved = [not same(x.online.a, y.online.a) for (_, x), (_, y) in itertools.pairwise(single)]
+    assert [update + 1 for update in np.flatnonzero(moved)] == [1, 4, 7]
+    ((whole, states),) = progress([0.1, 0.2], updates=9, every=(9,), how=how, **when)
+    np.testing.assert_allclose(whole.metrics["a/error"], told[[1, 4, 7]].mean(0), rtol=1e-6)
+    assert same(states, single[-1][1])
+    assert not whole.diverged
 
 
 def test_compilation_is_told_once(progress):

@@ -152,7 +152,7 @@ def settled(statistic, *, normalised, updates, keys):
     if normalised:
         steps.append(Step(trains="log_weight", objective=TrackWeight(), optimiser=SGD(learning_rate=0.01)))
     online = Networks(v=OneValue(x=jnp.float32(1.2)))
-    optimiser = {s.trains: s.optimiser.transform().init(getattr(online, s.trains)) for s in steps}
+    optimiser = {s.label: s.optimiser.transform().init(getattr(online, s.trains)) for s in steps}
 
     def train(key):
         def update(state, index):

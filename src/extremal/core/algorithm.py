@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -22,20 +23,37 @@ class Step:
     objective: Objective
     optimiser: Optimiser = Adam()
     repeat: int = static(default=1)  # updates per pass, each on a fresh batch
+    name: str = static(default="")  # of its metrics and its optimiser state; default: `trains`
+    every: int = static(default=1)  # taken at every so many updates (TD3's policy: 2), counted from `start`
+    start: int = static(default=0)  # first update at which it is taken
+    stop: int | None = static(default=None)  # first update at which it is taken no more
+
+    @property
+    def label(self) -> str:
+        return self.name or self.trains
+
+    @property
+    def always(self) -> bool:
+        return self.every == 1 and self.start == 0 and self.stop is None
+
+    def due(self, index: jax.Array) -> jax.Array:
+        """Whether it is taken at update `index`."""
+        running = (index >= self.start) & ((index - self.start) % self.every == 0)
+        return running if self.stop is None else running & (index < self.stop)
 
     def take(self, state: AgentState, batch: Batch, key: jax.Array, earlier: Metrics) -> tuple[AgentState, Metrics]:
-        """One update of `trains`; its metrics come back as `<trains>/<metric>`."""
-        name, online = self.trains, state.online
+        """One update of `trains`; its metrics come back as `<label>/<metric>`."""
+        trains, label, online = self.trains, self.label, state.online
 
         def loss(params: Any) -> tuple[jax.Array, Metrics]:
-            moving = online._replace(**{name: params})
+            moving = online._replace(**{trains: params})
             return self.objective(moving, online._replace(**state.target), batch, key, earlier)
 
-        params = getattr(online, name)
+        params = getattr(online, trains)
         (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params)
-        params, follow = descend(self.optimiser, gradient, state.optimiser[name], params)
-        state = state._replace(online=online._replace(**{name: params}), optimiser={**state.optimiser, name: follow})
-        return state, {f"{name}/{k}": v for k, v in {"loss": value, **metrics}.items()}
+        params, follow = descend(self.optimiser, gradient, state.optimiser[label], params)
+        state = state._replace(online=online._replace(**{trains: params}), optimiser={**state.optimiser, label: follow})
+        return state, {f"{label}/{k}": v for k, v in {"loss": value, **metrics}.items()}
 
 
 @record
@@ -75,6 +93,9 @@ class Algorithm:
     def init(self, key: jax.Array) -> AgentState:
         """Fresh networks, slow copies equal to them, and optimiser states."""
         online = self.networks.init(key)
+        labels = [step.label for step in self.steps]
+        if len(set(labels)) < len(labels):
+            raise ConfigError(f"two steps have one name among {', '.join(labels)}; give the second a `name`")
         for name in {step.trains for step in self.steps} | set(self.slow):
             if not hasattr(online, name):
                 raise ConfigError(
@@ -83,23 +104,42 @@ class Algorithm:
         return AgentState(
             online=online,
             target={name: jax.tree.map(jnp.copy, getattr(online, name)) for name in self.slow},  # state is donated
-            optimiser={s.trains: s.optimiser.transform().init(getattr(online, s.trains)) for s in self.steps},
+            optimiser={s.label: s.optimiser.transform().init(getattr(online, s.trains)) for s in self.steps},
         )
 
-    def update(self, state: AgentState, dataset: Any, key: jax.Array) -> tuple[AgentState, Metrics]:
-        """One pass over the steps on one batch (a repeated step draws a fresh one each further time)."""
+    def update(
+        self, state: AgentState, dataset: Any, key: jax.Array, index: jax.Array | int
+    ) -> tuple[AgentState, Metrics]:
+        """Update number `index`: one pass over the steps that are due, on one batch (a repeated step draws fresh ones).
+
+        The metrics of a step that is not due are 0 (`due` tells); its network and its optimiser stay as they are.
+        """
         pick, spend = jax.random.split(key)
         batch = self.sampler.sample(dataset, pick)
         metrics: Metrics = {}
         for number, step in enumerate(self.steps):
-            found: Metrics = {}
-            for turn in range(step.repeat):
-                fresh = batch if turn == 0 else self.sampler.sample(dataset, jax.random.fold_in(pick, turn))
-                noise = jax.random.fold_in(jax.random.fold_in(spend, number), turn)
-                state, found = step.take(state, fresh, noise, metrics)
+            run = partial(self._run, step, dataset, batch, pick, jax.random.fold_in(spend, number), metrics)
+            if step.always:
+                state, found = run(state)
+            else:
+                nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(run, state)[1])
+                state, found = jax.lax.cond(step.due(jnp.asarray(index)), run, partial(_skip, nothing), state)
             metrics = {**metrics, **found}
-        target = {n: polyak.follow(state.target[n], getattr(state.online, n)) for n, polyak in self.slow.items()}
+        target = {n: polyak.follow(state.target[n], getattr(state.online, n), index) for n, polyak in self.slow.items()}
         return state._replace(target=target), metrics
+
+    def _run(
+        self, step: Step, dataset: Any, batch: Batch, pick: jax.Array, spend: jax.Array, earlier: Metrics, state: Any
+    ) -> tuple[AgentState, Metrics]:
+        found: Metrics = {}
+        for turn in range(step.repeat):
+            fresh = batch if turn == 0 else self.sampler.sample(dataset, jax.random.fold_in(pick, turn))
+            state, found = step.take(state, fresh, jax.random.fold_in(spend, turn), earlier)
+        return state, found
+
+    def due(self, index: jax.Array) -> dict[str, jax.Array]:
+        """By step, whether it is taken at update `index`."""
+        return {step.label: step.due(index) for step in self.steps}
 
     def measure(self, state: AgentState, batch: Batch) -> Metrics:
         """Every step's loss and metrics on `batch`, with nothing updated and nothing random: for held-out data."""
@@ -107,7 +147,7 @@ class Algorithm:
         target = state.online._replace(**state.target)
         for step in self.steps:
             loss, found = step.objective(state.online, target, batch, None, metrics)
-            metrics = {**metrics, **{f"{step.trains}/{k}": v for k, v in {"loss": loss, **found}.items()}}
+            metrics = {**metrics, **{f"{step.label}/{k}": v for k, v in {"loss": loss, **found}.items()}}
         return metrics
 
     def action(self, online: Any, observation: jax.Array) -> jax.Array:
@@ -122,3 +162,7 @@ class Algorithm:
         for transform in self.prepare:
             observation = transform.observation(observation)
         return observation
+
+
+def _skip(nothing: Metrics, state: AgentState) -> tuple[AgentState, Metrics]:
+    return state, nothing

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from extremal.core.record import record
+from extremal.core.record import record, static
 
 
 class Optimiser(Protocol):
@@ -63,9 +64,17 @@ def descend(optimiser: Optimiser, gradient: Any, state: Any, params: Any) -> tup
 
 @record
 class Polyak:
-    """A slow copy: after each update it moves by `rate` of the way to the network it follows; rate 1 is a hard copy."""
+    """A slow copy: it moves by `rate` of the way to the network it follows; rate 1 is a hard copy.
+
+    It moves after each update, or after every so many.
+    """
 
     rate: float
+    every: int = static(default=1)
 
-    def follow(self, slow: Any, online: Any) -> Any:
-        return optax.incremental_update(online, slow, self.rate)
+    def follow(self, slow: Any, online: Any, index: jax.Array | int = 0) -> Any:
+        """The copy after update `index`."""
+        if self.every == 1:
+            return optax.incremental_update(online, slow, self.rate)
+        move = partial(optax.incremental_update, step_size=self.rate)
+        return jax.lax.cond((jnp.asarray(index) + 1) % self.every == 0, move, lambda _, slow: slow, online, slow)

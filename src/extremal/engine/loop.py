@@ -84,7 +84,7 @@ def train(
         states, chunk = program(*args(start, stop))
         chunk = jax.device_get(chunk)
         seconds = time.perf_counter() - clock
-        order = [step.trains for step in algorithms.steps]
+        order = [step.label for step in algorithms.steps]
         diverged = tuple(_divergence(int(r), chunk, stop, order) for r in np.flatnonzero(living & ~chunk.finite))
         living = living & chunk.finite
         own = lambda tree: jax.tree.map(lambda x: x[:replicas], tree) if filler else tree  # noqa: E731

@@ -17,7 +17,7 @@ NEVER = jnp.iinfo(jnp.int32).max
 class Chunk(NamedTuple):
     """What is kept of the metrics of a stretch of updates."""
 
-    mean: Metrics  # over the updates
+    mean: Metrics  # over the updates at which its step was due; NaN where it never was
     failed: Metrics  # per metric, the first update at which it was not finite; NEVER if there was none
     finite: jax.Array  # bool: every metric at every update, and every parameter at the end
 
@@ -31,16 +31,22 @@ def train_chunk(
     no generator state. The bounds are traced, so one compiled program serves every length.
     """
 
-    def body(index: jax.Array, carry: Any) -> Any:
-        state, total, failed = carry
-        state, metrics = algorithm.update(state, dataset, jax.random.fold_in(key, index))
-        found = jnp.stack(jax.tree.leaves(metrics))  # one vector: many scalars would cost a kernel each
-        return state, total + found, jnp.where(jnp.isfinite(found), failed, jnp.minimum(failed, index))
+    shape = jax.eval_shape(algorithm.update, state, dataset, key, start)[1]
+    kind, labels = jax.tree.structure(shape), [name.split("/")[0] for name in sorted(shape)]  # in the order of leaves
 
-    kind = jax.tree.structure(jax.eval_shape(algorithm.update, state, dataset, key)[1])
-    total, failed = jnp.zeros(kind.num_leaves), jnp.full(kind.num_leaves, NEVER, jnp.int32)
-    state, total, failed = jax.lax.fori_loop(start, stop, body, (state, total, failed))
-    mean = total / jnp.maximum(stop - start, 1).astype(jnp.float32)
+    def body(index: jax.Array, carry: Any) -> Any:
+        state, total, count, failed = carry
+        state, metrics = algorithm.update(state, dataset, jax.random.fold_in(key, index), index)
+        found = jnp.stack(jax.tree.leaves(metrics))  # one vector: many scalars would cost a kernel each
+        due = algorithm.due(index)
+        told = jnp.stack([due[label] for label in labels])
+        failed = jnp.where(told & ~jnp.isfinite(found), jnp.minimum(failed, index), failed)
+        return state, total + jnp.where(told, found, 0.0), count + told.astype(jnp.int32), failed
+
+    size = kind.num_leaves
+    nothing = jnp.zeros(size), jnp.zeros(size, jnp.int32), jnp.full(size, NEVER, jnp.int32)
+    state, total, count, failed = jax.lax.fori_loop(start, stop, body, (state, *nothing))
+    mean = jnp.where((count > 0) | (stop <= start), total / jnp.maximum(count, 1).astype(jnp.float32), jnp.nan)
     whole = jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(state.online)]).all()
     named = lambda values: jax.tree.unflatten(kind, list(values))  # noqa: E731
     return state, Chunk(mean=named(mean), failed=named(failed), finite=whole & jnp.all(failed == NEVER))
