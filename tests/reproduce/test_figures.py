@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib", reason="needs matplotlib")
 # Smaller settings for the figures that would take more than a second.
 SMALL = {
     "gumbel-bias": {"batches": (8, 32), "ratios": (1.0, 2.0), "samples": 20_000},
+    "evt": {"sizes": (1, 10, 1_000), "samples": 1_000, "depth": 3},
     "operators": {"places": 20},
 }
 

@@ -15,10 +15,17 @@ How to add one:
 
 from __future__ import annotations
 
-from extremal.reproduce import bias, operators
+from extremal.reproduce import bias, evt, operators
 from extremal.reproduce.figure import Figure
 
 _FIGURES: tuple[Figure, ...] = (
+    Figure(
+        name="evt",
+        paper="[garg2023] Theorem 1, App. A.2.1",
+        shows="how slowly maxima become Gumbel distributed, and how Gumbel errors die out with each backup",
+        compute=evt.compute,
+        draw=evt.draw,
+    ),
     Figure(
         name="gumbel-bias",
         paper="[garg2023] Eq. (11), App. D.3",
