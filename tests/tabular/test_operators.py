@@ -352,5 +352,5 @@ def test_an_inverse_temperature_below_zero_is_refused():
 
 
 def test_the_policy_of_a_stranger_is_not_known():
-    with pytest.raises(ConfigError, match="is no operator of extremal.tabular; give the policy"):
+    with pytest.raises(ConfigError, match=r"is no operator of extremal\.tabular; give the policy"):
         policy_of(np.mean)
