@@ -95,3 +95,15 @@ def test_the_slopes_are_those_of_the_library_s_losses():
         for v in (-1.0, 0.3, 1.5):
             expected = -np.mean(root((x.astype(float) - v) / 0.5)) / 0.5
             assert float(jax.grad(loss)(v)) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_a_normaliser_of_other_batches_leaves_the_exact_value():
+    """The slope divided by the mean exponential of the batch before: zero on average where the exact slope is."""
+    x = np.random.default_rng(4).standard_normal((20_000, 32))
+    v = bias.exact(1.0)
+    means = np.exp(1.0 * (x - v)).mean(axis=1)
+    slopes = (means[1:] - 1.0) / means[:-1]
+    error = slopes.std(ddof=1) / np.sqrt(len(slopes))
+    assert abs(slopes.mean()) < 4 * error
+    own = (means - 1.0) / means  # of the same batch: far from it
+    assert own.mean() < -10 * own.std(ddof=1) / np.sqrt(len(own))
