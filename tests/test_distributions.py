@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from extremal.distributions import Gaussian, OneHot
+from extremal.distributions import Deterministic, Gaussian, OneHot, TanhGaussian
 
 MEAN = np.asarray([[0.1, -0.5, 2.0], [0.0, 1.0, -1.0]])
 LOG_STD = np.asarray([[0.0, -2.0, 1.0], [0.5, -5.0, 2.0]])
@@ -57,6 +57,65 @@ def test_the_mode_is_the_most_likely_action():
     np.testing.assert_array_equal(gaussian.mode(), gaussian.mean)
     slope = jax.grad(lambda action: jnp.sum(gaussian.log_prob(action)))(gaussian.mode())
     np.testing.assert_array_equal(slope, 0.0)
+
+
+# ---- squashed by tanh ---------------------------------------------------------------------------------------------
+
+NEAR = [0.0, 0.3, -0.9, 0.999, 1 - 1e-5, 1e-6 - 1]  # the last is 17 steps of float32 away from the edge
+
+
+def squashed(action, mean, log_std):
+    """Log density of a tanh-normal in float64, from the textbook."""
+    action = np.asarray(action, np.float64)
+    normal = stats.norm(mean, np.exp(log_std)).logpdf(np.arctanh(action))
+    return (normal - np.log((1.0 - action) * (1.0 + action))).sum(axis=-1)
+
+
+@pytest.mark.parametrize("mean", [-2.0, 0.0, 5.0])
+@pytest.mark.parametrize("log_std", [-1.0, 0.0, 2.0])
+def test_the_squashed_log_density_is_exact_in_float32_to_the_edge(mean, log_std):
+    action = jnp.asarray(NEAR, jnp.float32)[:, None]
+    parameters = jnp.full_like(action, mean), jnp.full_like(action, log_std)
+    expected = squashed(action, mean, log_std)
+    np.testing.assert_allclose(TanhGaussian(*parameters).log_prob(action), expected, rtol=1e-6, atol=2e-6)
+
+
+def test_at_the_edge_the_squashed_density_is_that_of_the_number_beside_it():
+    edge = np.nextafter(np.float32(1), np.float32(0))
+    at = lambda a: float(TanhGaussian(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.asarray([a], jnp.float32)))  # noqa: E731
+    assert at(1.0) == at(edge) == pytest.approx(float(squashed([edge], 0.0, 0.0)), rel=1e-6)
+    slope = jax.grad(lambda mean: TanhGaussian(mean, jnp.zeros(2)).log_prob(jnp.asarray([1.0, -1.0])))(jnp.zeros(2))
+    assert np.isfinite(slope).all()
+
+
+def test_a_squashed_draw_comes_with_its_own_log_density_however_near_the_edge():
+    mean = jnp.asarray([[-20.0], [-10.0], [0.0], [0.5], [10.0], [20.0]])
+    policy, key = TanhGaussian(mean, jnp.zeros_like(mean)), jax.random.key(0)
+    action, log_prob = policy.sample_with_log_prob(key)
+    u = np.asarray(Gaussian(*policy).sample(key), np.float64)
+    exact = stats.norm(np.asarray(mean), 1.0).logpdf(u) - 2.0 * (np.log(2.0) - u - np.logaddexp(0.0, -2.0 * u))
+    np.testing.assert_allclose(log_prob, exact[:, 0], rtol=2e-6, atol=2e-6)
+    np.testing.assert_array_equal(action, policy.sample(key))
+    np.testing.assert_array_equal(action, jnp.tanh(jnp.asarray(u, jnp.float32)))
+    inner = slice(2, 4)
+    np.testing.assert_allclose(policy.log_prob(action)[inner], log_prob[inner], rtol=1e-5)
+
+
+def test_squashed_draws_have_the_density_that_is_told_and_integrate_to_one():
+    grid = jnp.linspace(-1.0, 1.0, 20_002)[1:-1, None]
+    policy = TanhGaussian(jnp.full((1,), 0.4), jnp.full((1,), -0.3))
+    density = np.exp(jax.vmap(policy.log_prob)(grid))
+    assert np.trapezoid(density, grid[:, 0]) == pytest.approx(1.0, abs=1e-4)
+    draws = TanhGaussian(jnp.full((20_000, 1), 0.4), jnp.full((20_000, 1), -0.3)).sample(jax.random.key(1))
+    normal = stats.norm(0.4, np.exp(-0.3))
+    assert stats.kstest(np.asarray(draws)[:, 0], lambda a: normal.cdf(np.arctanh(a))).pvalue > 1e-3
+    np.testing.assert_allclose(policy.mode(), np.tanh(0.4), rtol=1e-6)
+
+
+def test_one_action_is_its_own_mode_and_draw():
+    action = jnp.asarray([[0.1, -0.2]])
+    np.testing.assert_array_equal(Deterministic(action).mode(), action)
+    np.testing.assert_array_equal(Deterministic(action).sample(jax.random.key(0)), action)
 
 
 # ---- one-hot actions ----------------------------------------------------------------------------------------------

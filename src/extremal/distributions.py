@@ -27,6 +27,49 @@ class Gaussian(NamedTuple):
         return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
 
 
+class TanhGaussian(NamedTuple):
+    """Independent normals over the last axis, squashed to (-1, 1) by tanh; its mode is taken as the squashed mean.
+
+    Source: [haarnoja2018] App. C.
+    Differs from the paper: log(1 - tanh(u)^2) is 2 (log 2 - u - softplus(-2 u)), which keeps its digits where tanh(u) rounds to 1.
+    """
+
+    mean: jax.Array  # [..., A], before tanh
+    log_std: jax.Array  # [..., A]
+
+    def log_prob(self, action: jax.Array) -> jax.Array:
+        """[...] log density of `action` [..., A] inside (-1, 1); -1 and 1 count as the numbers next to them."""
+        edge = jnp.nextafter(jnp.ones((), action.dtype), jnp.zeros((), action.dtype))
+        action = jnp.clip(action, -edge, edge)
+        up, down = jnp.log1p(action), jnp.log1p(-action)
+        return Gaussian(self.mean, self.log_std).log_prob(0.5 * (up - down)) - jnp.sum(up + down, axis=-1)
+
+    def mode(self) -> jax.Array:
+        return jnp.tanh(self.mean)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        return self.sample_with_log_prob(key)[0]
+
+    def sample_with_log_prob(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """An action [..., A] and its log density [...], from the number before tanh and so exact however near the edge."""
+        normal = Gaussian(self.mean, self.log_std)
+        u = normal.sample(key)
+        squeeze = 2.0 * (math.log(2.0) - u - jax.nn.softplus(-2.0 * u))
+        return jnp.tanh(u), normal.log_prob(u) - jnp.sum(squeeze, axis=-1)
+
+
+class Deterministic(NamedTuple):
+    """One action."""
+
+    action: jax.Array  # [..., A]
+
+    def mode(self) -> jax.Array:
+        return self.action
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        return self.action
+
+
 class OneHot(NamedTuple):
     """One of A discrete actions, each as a vector with a single 1; a logit of -inf is an action that never comes."""
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from extremal.core.record import record
-from extremal.distributions import Gaussian
+from extremal.distributions import Deterministic, Gaussian, TanhGaussian
 from extremal.networks.layers import MLP
 
 
@@ -46,6 +46,37 @@ class GaussianPolicy:
     ) -> Gaussian:
         mean = jnp.tanh(self.net(observation, dropout=dropout, key=key))
         return Gaussian(mean, jnp.broadcast_to(jnp.clip(self.log_std, -5.0, 2.0), mean.shape))
+
+
+@record
+class TanhGaussianPolicy:
+    """A normal over actions before tanh, mean and deviation both of the state.
+
+    Source: [haarnoja2018] App. C, D.
+    """
+
+    net: MLP  # 2 A outputs
+
+    def __call__(
+        self, observation: jax.Array, *, dropout: jax.Array | float | None = None, key: jax.Array | None = None
+    ) -> TanhGaussian:
+        mean, log_std = jnp.split(self.net(observation, dropout=dropout, key=key), 2, axis=-1)
+        return TanhGaussian(mean, jnp.clip(log_std, -20.0, 2.0))
+
+
+@record
+class DeterministicPolicy:
+    """One action in each state, squashed by tanh.
+
+    Source: [fujimoto2018] App. C.
+    """
+
+    net: MLP
+
+    def __call__(
+        self, observation: jax.Array, *, dropout: jax.Array | float | None = None, key: jax.Array | None = None
+    ) -> Deterministic:
+        return Deterministic(jnp.tanh(self.net(observation, dropout=dropout, key=key)))
 
 
 @record
