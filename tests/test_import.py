@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-OPTIONAL = ["gymnasium", "mujoco", "h5py", "pyarrow", "minari", "matplotlib", "jinja2", "tyro", "rich"]
+OPTIONAL = ["gymnasium", "mujoco", "h5py", "pyarrow", "minari", "matplotlib", "jinja2", "tyro", "rich", "sklearn"]
 
 
 def python(code: str) -> str:
