@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ pytest.importorskip("matplotlib", reason="needs matplotlib")
 
 # Smaller settings for the figures that would take more than a second.
 SMALL = {
+    "xql-fig2": {"points": 400, "fitted_betas": (0.2, 1.0), "knots": 5},
     "gumbel-bias": {"batches": (8, 32), "ratios": (1.0, 2.0), "samples": 20_000},
     "evt": {"sizes": (1, 10, 1_000), "samples": 1_000, "depth": 3},
     "operators": {"places": 20},
@@ -66,6 +68,10 @@ def test_it_says_what_it_shows_of_which_paper(figure):
     assert 20 < len(figure.shows) < 140
     assert figure.paper
     assert set(SMALL.get(figure.name, {})) <= set(figure.settings)
+
+
+def test_it_is_on_the_page_of_figures(figure):
+    assert f"\n`{figure.name}`\n:   " in (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text("utf-8")
 
 
 def test_settings_are_keywords_with_defaults(figure):

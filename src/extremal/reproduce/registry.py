@@ -15,10 +15,17 @@ How to add one:
 
 from __future__ import annotations
 
-from extremal.reproduce import bias, evt, operators
+from extremal.reproduce import bias, evt, operators, xql
 from extremal.reproduce.figure import Figure
 
 _FIGURES: tuple[Figure, ...] = (
+    Figure(
+        name="xql-fig2",
+        paper="[garg2023] Fig. 2",
+        shows="the Gumbel density, the Gumbel loss, and Gumbel regression between mean and maximum, for several beta",
+        compute=xql.compute,
+        draw=xql.draw,
+    ),
     Figure(
         name="evt",
         paper="[garg2023] Theorem 1, App. A.2.1",
