@@ -1,7 +1,10 @@
 """scikit-learn's interface: its own checks, pipelines and searches, scores, and what is refused."""
 
+import importlib
 import pickle
+import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -11,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from extremal.core.errors import ConfigError
+from extremal.core.errors import ConfigError, MissingExtraError
 from extremal.regressors import ExpectileRegressor, GumbelRegressor
 
 QUICK = {"hidden": (8,), "learning_rate": 0.03, "tol": 0.02}
@@ -155,3 +158,16 @@ def test_an_impossible_setting_is_named_and_told_what_is_possible(estimator, nam
 def test_weights_that_count_nothing_are_refused(weight):
     with pytest.raises(ValueError, match=r"[Nn]egative|zero"):
         GumbelRegressor().fit([[0.0], [1.0]], [0.0, 1.0], sample_weight=weight)
+
+
+def test_without_scikit_learn_the_extra_that_brings_it_is_named(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("extremal.regressors")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'extremal\[sklearn\]'"):
+        importlib.import_module("extremal.regressors")
+
+
+def test_double_precision_stays_inside(sample):
+    GumbelRegressor(hidden=(8,), max_iter=1000, tol=1.0).fit(*sample).predict(sample[0])
+    assert jnp.zeros(1).dtype == jnp.float32
