@@ -15,7 +15,7 @@ How to add one:
 
 from __future__ import annotations
 
-from extremal.reproduce import bias, evt, operators, xql
+from extremal.reproduce import bias, evt, operators, xql, xql_grid, xql_theory
 from extremal.reproduce.figure import Figure
 
 _FIGURES: tuple[Figure, ...] = (
@@ -27,11 +27,25 @@ _FIGURES: tuple[Figure, ...] = (
         draw=xql.draw,
     ),
     Figure(
+        name="xql-fig4",
+        paper="[garg2023] Fig. 4",
+        shows="a winding corridor valued by the mean, by two soft maxima and by the maximum",
+        compute=xql_grid.compute,
+        draw=xql_grid.draw,
+    ),
+    Figure(
         name="evt",
         paper="[garg2023] Theorem 1, App. A.2.1",
         shows="how slowly maxima become Gumbel distributed, and how Gumbel errors die out with each backup",
         compute=evt.compute,
         draw=evt.draw,
+    ),
+    Figure(
+        name="lemma-bounds",
+        paper="[garg2023] Lemma B.1, Lemma B.2",
+        shows="how far a soft maximum is above the mean, and how often an estimate is too high, under their bounds",
+        compute=xql_theory.compute,
+        draw=xql_theory.draw,
     ),
     Figure(
         name="gumbel-bias",
