@@ -1,4 +1,4 @@
-"""What each loss is least at, on a weighted support, is the exact operator of the same name; and what n samples leave of it."""
+"""Each loss is least at the exact operator of the same name, on any weighted support; and what n samples leave of it."""
 
 import itertools
 

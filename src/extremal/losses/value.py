@@ -64,9 +64,9 @@ def kl_ball_regression(
 ) -> jax.Array:
     """beta (phi(z) - z - 1 + kappa), z = error / beta: jointly convex in h and beta, and both are minimised.
 
-    With clip = inf the least mean is at E exp(z) = 1 and E z exp(z) = kappa. There exp(z) is the density, relative to the
-    behaviour policy, of the best policy within a KL of `kappa` from it, and h + kappa beta is that policy's mean of Q,
-    the entropic value at risk. Of J = h + beta (exp(z) - 1) + kappa beta this is J - Q: nothing else than J to h and
+    With clip = inf the least mean is at E exp(z) = 1 and E z exp(z) = kappa. There exp(z) is the density, relative to
+    the behaviour policy, of the best policy within a KL of `kappa` from it, and h + kappa beta is that policy's mean of
+    Q, the entropic value at risk. Of J = h + beta (exp(z) - 1) + kappa beta this is J - Q: nothing else than J to h and
     beta, but never negative. `clip` is that of `gumbel_regression`; with it h + kappa beta is an approximation.
 
     Source: [ahmadi2012] Theorem 3.3. Symbols: error = Q - h, beta > 0 in units of Q, kappa = -log alpha.

@@ -1,4 +1,4 @@
-"""Statistics of Q(s, a_i) over actions a_1, ..., a_N drawn from a model of the behaviour, and a critic that backs them up.
+"""Statistics of Q over actions a_1, ..., a_N drawn from a model of the behaviour, and a critic that backs them up.
 
 Other than those of `extremal.objectives.statistic`, these need several actions of one state; logged data has one, so
 they need a model of mu(a|s): the network `behaviour`.
@@ -79,18 +79,23 @@ def drawn(behaviour: Any, observation: jax.Array, key: jax.Array, samples: int) 
     return action.reshape(samples, observation.shape[0], -1)
 
 
-def pessimistic(critic: Any, observation: jax.Array, action: jax.Array) -> jax.Array:
-    """[N, B]: the smallest Q of the ensemble for actions [N, B, A]; one pass through each critic."""
+def ensemble_values(critic: Any, observation: jax.Array, action: jax.Array) -> jax.Array:
+    """[E, N, B]: every critic's Q of actions [N, B, A]; one pass through each critic."""
     count, rows, size = action.shape
     q = critic(jnp.tile(observation, (count, 1)), action.reshape(count * rows, size))
-    return jnp.min(q, axis=0).reshape(count, rows)
+    return q.reshape(-1, count, rows)
+
+
+def pessimistic(critic: Any, observation: jax.Array, action: jax.Array) -> jax.Array:
+    """[N, B]: the smallest Q of the ensemble for actions [N, B, A]."""
+    return jnp.min(ensemble_values(critic, observation, action), axis=0)
 
 
 @record
 class FitCriticToSamples:
-    """sum over critics of mean (r + discount statistic(min_k Q_k(s', a_i)) - Q_k(s, a))^2, a_i ~ mu, Q from the slow copy.
+    """sum over critics of mean (r + discount statistic(min_j Q_j(s', a_i)) - Q_k(s, a))^2 with a_i ~ mu.
 
-    Held-out data is measured on the same draws each time.
+    Q(s', .) is the slow copy's. Held-out data is measured on the same draws each time.
 
     Source: [ghasemipour2021] Eq. (10), (11).
     """

@@ -116,15 +116,15 @@ class Quantile:
 class KLBall:
     """max of E_pi Q over policies pi within a KL of `kappa` from the data's; the weight is pi over the data's policy.
 
-    The head is [..., 2]: h, and the logarithm of beta, which each state has for itself. A logarithm, since the scale of Q
-    is not known beforehand and a step then changes beta by a share of itself, from 0.001 or from 1000. Beta goes to zero
+    The head is [..., 2]: h, and the logarithm of beta, which each state has for itself. A logarithm, since the scale of
+    Q is not known beforehand and a step then changes beta by a share of itself, be it 0.001 or 1000. Beta goes to zero
     where `kappa` reaches log 1 / mu(best action), or where all Q are the same, and so it has a floor. At the floor
     h + kappa beta would lie above the largest Q by up to kappa beta, again at every backup: there the value is h, from
     2 floor on it is h + kappa beta, and linear between, so that it is continuous.
 
     Source: [ahmadi2012] Theorem 3.3.
-    Differs from the paper: the exponential goes on as its tangent beyond `clip`, and beta has a floor; the value is exact
-    where no z lies beyond `clip` and beta is at least 2 `floor`.
+    Differs from the paper: the exponential goes on as its tangent beyond `clip`, and beta has a floor; the value is
+    exact where no z lies beyond `clip` and beta is at least 2 `floor`.
     """
 
     kappa: float
