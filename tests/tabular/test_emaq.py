@@ -196,6 +196,9 @@ def test_corollary_a_2_the_loss_vanishes_geometrically(mdp, samples):
     inside = mdp.behaviour > 0
     spread = np.where(inside, best.q, -np.inf).max(-1) - np.where(inside, best.q, np.inf).min(-1)
     assert (gap <= ((1 - chance) ** samples * spread)[~mdp.terminal] + 1e-9).all()
+    # Sharper than the paper's: if N - 1 draws miss, no more is lost than by the last one alone.
+    alone = best_of_draws_gap(best.q, mdp.behaviour, samples=1)
+    assert (gap <= ((1 - chance) ** (samples - 1) * alone)[~mdp.terminal] + 1e-9).all()
 
 
 # App. J, the soft operator. Eqs. 68 to 71 are printed without the discount of Eq. 5.

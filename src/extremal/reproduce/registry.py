@@ -15,7 +15,7 @@ How to add one:
 
 from __future__ import annotations
 
-from extremal.reproduce import bias, evt, operators, xql, xql_grid, xql_theory
+from extremal.reproduce import bias, emaq, evt, iql, iql_maze, operators, xql, xql_grid, xql_theory
 from extremal.reproduce.figure import Figure
 
 _FIGURES: tuple[Figure, ...] = (
@@ -46,6 +46,27 @@ _FIGURES: tuple[Figure, ...] = (
         shows="how far a soft maximum is above the mean, and how often an estimate is too high, under their bounds",
         compute=xql_theory.compute,
         draw=xql_theory.draw,
+    ),
+    Figure(
+        name="iql-fig1",
+        paper="[kostrikov2021] Fig. 1",
+        shows="the expectile loss, expectiles of a normal, and expectile regression between mean and maximum",
+        compute=iql.compute,
+        draw=iql.draw,
+    ),
+    Figure(
+        name="iql-fig2",
+        paper="[kostrikov2021] Fig. 2",
+        shows="one optimal and 99 random trajectories in a U-maze, valued by one step and by implicit Q-learning",
+        compute=iql_maze.compute,
+        draw=iql_maze.draw,
+    ),
+    Figure(
+        name="emaq-delta",
+        paper="[ghasemipour2021] Theorem 3.5, Sec. 3.3",
+        shows="how many samples the best action needs, and the loss of EMaQ under its bounds",
+        compute=emaq.compute,
+        draw=emaq.draw,
     ),
     Figure(
         name="gumbel-bias",
