@@ -118,6 +118,13 @@ def test_terminal_states_have_no_value_and_keep_the_behaviour():
         np.testing.assert_array_equal(found.policy[-2:], mdp.behaviour[-2:])
 
 
+def test_every_next_state_of_a_wide_mdp_counts():
+    mdp = random_mdp(90, 2, seed=6, branching=4, discount=0.5)
+    found = q_iteration(mdp, beta=0.4)
+    fitted = gumbel_minimiser(mdp.reward + 0.5 * found.v, mdp.transition, parameter=0.2)
+    np.testing.assert_allclose(found.q, fitted, atol=1e-9)
+
+
 def test_the_residuals_fall_by_the_discount():
     mdp = random_mdp(8, 3, seed=2, discount=0.7)
     residuals = q_iteration(mdp, beta=0.3).residuals

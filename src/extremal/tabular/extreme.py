@@ -147,7 +147,7 @@ def q_iteration(mdp: FiniteMDP, *, beta: float, tolerance: float = 1e-10) -> Sol
 
 
 def _lucky_backup(mdp: FiniteMDP, temperature: float) -> Callable[[np.ndarray], np.ndarray]:
-    """v [S] to q [S, A], the Gumbel regression of r + discount v(s') over s' ~ P."""
+    """v [S], 0 in terminal states, to q [S, A]: the Gumbel regression of r + discount v(s') over s' ~ P."""
     within("beta", temperature, 0.0, np.inf)
     most = int((mdp.transition > 0).sum(-1).max())
     to = np.argpartition(-mdp.transition, most - 1, axis=-1)[..., :most]
@@ -155,7 +155,7 @@ def _lucky_backup(mdp: FiniteMDP, temperature: float) -> Callable[[np.ndarray], 
     reward = mdp.reward[..., None] if mdp.reward.ndim == 2 else np.take_along_axis(mdp.reward, to, -1)
 
     def backup(v: np.ndarray) -> np.ndarray:
-        target = reward + mdp.discount * np.where(mdp.terminal, 0.0, v)[to]
+        target = reward + mdp.discount * v[to]
         return np.where(mdp.terminal[:, None], 0.0, gumbel_minimiser(target, chance, parameter=temperature))
 
     return backup
