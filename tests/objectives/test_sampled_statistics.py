@@ -10,9 +10,10 @@ import pytest
 
 from extremal.core.types import Batch
 from extremal.networks.table import PolicyTable, StateActionTable
+from extremal.objectives.backup import SampledBackup
+from extremal.objectives.critic import FitCritic
 from extremal.objectives.sampled import (
     ExpectedMaximum,
-    FitCriticToSamples,
     Maximum,
     SoftExpectedMaximum,
     pessimistic,
@@ -92,13 +93,15 @@ BATCH = Batch(
 
 def test_the_critic_is_fitted_to_the_statistic_of_the_slow_critic():
     online, target = networks(np.zeros_like(Q) + 0.25), networks()
-    loss, _ = FitCriticToSamples(statistic=Maximum(share=0.01), discount=0.9)(online, target, BATCH, KEY, {})
+    loss, _ = FitCritic(backup=SampledBackup(statistic=Maximum(share=0.01)), discount=0.9)(
+        online, target, BATCH, KEY, {}
+    )
     y = np.asarray([1.0 + 0.9 * 2.0, -1.0])
     assert float(loss) == pytest.approx(2 * np.mean((y - 0.25) ** 2), rel=1e-6)
 
 
 def test_draws_follow_the_key_and_without_one_they_are_always_the_same():
-    objective = FitCriticToSamples(statistic=ExpectedMaximum(samples=1), discount=0.9)
+    objective = FitCritic(backup=SampledBackup(statistic=ExpectedMaximum(samples=1)), discount=0.9)
     many = jax.tree.map(lambda x: jnp.concatenate([x] * 50), BATCH._replace(terminated=jnp.zeros(2)))
     loss = lambda key: float(objective(networks(), networks(), many, key, {})[0])  # noqa: E731
     assert loss(KEY) == loss(KEY) != loss(jax.random.key(1))

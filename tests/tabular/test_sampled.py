@@ -31,9 +31,10 @@ from extremal.data.tabular import to_dataset
 from extremal.engine.loop import train
 from extremal.engine.replicas import init_replicas, run_keys, stack
 from extremal.networks.table import PolicyTable, StateActionTable, StateTable
+from extremal.objectives.backup import SampledBackup, ValueBackup
 from extremal.objectives.critic import FitCritic
 from extremal.objectives.policy import Cloning
-from extremal.objectives.sampled import ExpectedMaximum, FitCriticToSamples, Maximum, SoftExpectedMaximum
+from extremal.objectives.sampled import ExpectedMaximum, Maximum, SoftExpectedMaximum
 from extremal.objectives.statistic import Expectile, Gumbel, KLBall, Mean, Quantile
 from extremal.objectives.value import FitValue
 from extremal.tabular.sampling import counts, empirical, sample
@@ -99,10 +100,10 @@ def algorithm(statistic: Any, behaviour: np.ndarray, sampler: Any, *, updates: i
     adam = Adam(learning_rate=rate, schedule=Cosine(horizon=float(updates)))
     step = lambda name, objective: Step(trains=name, objective=objective, optimiser=adam)  # noqa: E731
     if isinstance(statistic, ExpectedMaximum | SoftExpectedMaximum | Maximum):
-        head, steps = None, (step("q", FitCriticToSamples(statistic=statistic, discount=DISCOUNT)),)
+        head, steps = None, (step("q", FitCritic(backup=SampledBackup(statistic=statistic), discount=DISCOUNT)),)
     else:
         head = (2,) if isinstance(statistic, KLBall) else ()
-        fit_critic = FitCritic(statistic=statistic, discount=DISCOUNT)
+        fit_critic = FitCritic(backup=ValueBackup(statistic=statistic), discount=DISCOUNT)
         steps = (step("v", FitValue(statistic=statistic)), step("q", fit_critic))
     networks = Tables(behaviour=jnp.asarray(behaviour, jnp.float32), head=head)
     return Algorithm(networks=networks, steps=steps, slow={"q": Polyak(rate=1.0)}, sampler=sampler)

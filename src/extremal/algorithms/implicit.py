@@ -17,6 +17,7 @@ from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.networks.heads import Critic, GaussianPolicy, Scalar, StateValue
 from extremal.networks.layers import MLP
+from extremal.objectives.backup import ValueBackup
 from extremal.objectives.critic import FitCritic
 from extremal.objectives.policy import ExponentialAdvantage, WeightedCloning
 from extremal.objectives.statistic import Statistic
@@ -136,7 +137,9 @@ class Implicit:
                 ),
                 Step(
                     trains="q",
-                    objective=FitCritic(statistic=statistic, discount=self.discount, huber=self.huber),
+                    objective=FitCritic(
+                        backup=ValueBackup(statistic=statistic), discount=self.discount, huber=self.huber
+                    ),
                     optimiser=adam,
                 ),
             ),

@@ -1,4 +1,4 @@
-"""Statistics of Q over actions a_1, ..., a_N drawn from a model of the behaviour, and a critic that backs them up.
+"""Statistics of Q over actions a_1, ..., a_N drawn from a model of the behaviour.
 
 Other than those of `extremal.objectives.statistic`, these need several actions of one state; logged data has one, so
 they need a model of mu(a|s): the network `behaviour`.
@@ -12,8 +12,6 @@ import jax
 import jax.numpy as jnp
 
 from extremal.core.record import record, static
-from extremal.core.types import Batch, Metrics
-from extremal.objectives.critic import regress
 
 
 class SampledStatistic(Protocol):
@@ -89,24 +87,3 @@ def ensemble_values(critic: Any, observation: jax.Array, action: jax.Array) -> j
 def pessimistic(critic: Any, observation: jax.Array, action: jax.Array) -> jax.Array:
     """[N, B]: the smallest Q of the ensemble for actions [N, B, A]."""
     return jnp.min(ensemble_values(critic, observation, action), axis=0)
-
-
-@record
-class FitCriticToSamples:
-    """sum over critics of mean (r + discount statistic(min_j Q_j(s', a_i)) - Q_k(s, a))^2 with a_i ~ mu.
-
-    Q(s', .) is the slow copy's. Held-out data is measured on the same draws each time.
-
-    Source: [ghasemipour2021] Eq. (10), (11).
-    """
-
-    statistic: SampledStatistic
-    discount: float
-
-    def __call__(
-        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
-    ) -> tuple[jax.Array, Metrics]:
-        key = jax.random.key(0) if key is None else key
-        action = self.statistic.draw(target.behaviour, batch.next_observation, key)
-        value = self.statistic.value(pessimistic(target.q, batch.next_observation, action))
-        return regress(online.q, batch, value, discount=self.discount, huber=None)
