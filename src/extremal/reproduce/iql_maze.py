@@ -73,7 +73,7 @@ def _run(drawn: Maze, seed: int, level: float, random_episodes: int, horizon: in
 
 def draw(numbers: dict[str, Any]) -> Any:
     """A row for each reading: what is logged, three value maps with greedy arrows, and values along the U."""
-    drawn = figure(13.2, 5.2)
+    drawn = figure(13.2, 5.7)
     panels = drawn.subplots(2, 5, width_ratios=[1.0, 1.0, 1.0, 1.0, 1.15])
     names = {"state": "a random state", "action": "a random action"}
     image = None
@@ -82,12 +82,14 @@ def draw(numbers: dict[str, Any]) -> Any:
         for axes, name in zip(row[1:4], ("optimal", "one step", "IQL"), strict=True):
             image = _map(axes, numbers, told[name], _title(name, numbers, told))
         _along(row[4], numbers, told)
-    bar = drawn.colorbar(image, ax=list(panels[:, :4].ravel()), orientation="horizontal", fraction=0.03, pad=0.02)
+    bar = drawn.colorbar(
+        image, ax=list(panels[:, :4].ravel()), orientation="horizontal", fraction=0.03, pad=0.02, aspect=45
+    )
     bar.outline.set_visible(False)
     bar.set_label("V(s)")
     drawn.supxlabel(
         "Arrows: what is greedy in the learned Q; orange where it is not optimal. Values of one data set: 1 optimal and "
-        f"{numbers['random_episodes']} random trajectories. Earns: the greedy policy's true share of the optimal return, mean "
+        f"{numbers['random_episodes']} random trajectories.\nEarns: the greedy policy's true share of the optimal return, mean "
         f"over {numbers['seeds']} data sets.",
         fontsize=8.5,
         color=MUTED,
@@ -125,7 +127,7 @@ def _logged(axes: Any, numbers: dict[str, Any], visits: list[float], title: str)
         if state != numbers["end"]:
             count = visits[state]
             text = f"{count:.0f}" if count < 1000 else f"{count / 1000:.1f}k"
-            axes.text(x, y, text, color=INK, ha="center", va="center", fontsize=7.5)
+            axes.text(x, y, text, color=INK, ha="center", va="center", fontsize=6.5)
     axes.set_title(f"{title}\nlogged steps, by state", fontsize=9.5)
 
 
