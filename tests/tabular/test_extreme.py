@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from test_m3 import m3
 
-from extremal.core.errors import ConfigError, DataError
-from extremal.tabular import FiniteMDP, log_mean_exp, random_mdp
+from extremal.core.errors import ConfigError, DataError, DivergedError
+from extremal.tabular import FiniteMDP, extreme, log_mean_exp, random_mdp
 from extremal.tabular.extreme import (
     extreme_q_minimiser,
     extreme_q_objective,
@@ -125,11 +125,12 @@ def test_every_next_state_of_a_wide_mdp_counts():
     np.testing.assert_allclose(found.q, fitted, atol=1e-9)
 
 
-def test_the_residuals_fall_by_the_discount():
-    mdp = random_mdp(8, 3, seed=2, discount=0.7)
-    residuals = q_iteration(mdp, beta=0.3).residuals
-    assert (residuals[1:] <= 0.7 * residuals[:-1] + 1e-13).all()
+def test_newton_for_the_fixed_point_doubles_its_digits():
+    mdp = random_mdp(40, 3, seed=2, discount=0.99)
+    residuals = q_iteration(mdp, beta=0.3, tolerance=1e-8).residuals
+    assert len(residuals) < 15  # steps of a contraction by 0.99 would be some 2500
     assert residuals[-1] < 1e-10
+    assert residuals[-2] < np.sqrt(residuals[-3])
 
 
 def test_rewards_of_the_pair_and_of_the_next_state_are_told_apart():
@@ -215,3 +216,9 @@ def test_a_temperature_out_of_range_is_refused(function, beta):
 def test_what_has_no_meaning_is_refused(call, words):
     with pytest.raises((ConfigError, DataError), match=words):
         call()
+
+
+def test_too_few_steps_are_an_error_and_no_value(monkeypatch):
+    monkeypatch.setattr(extreme, "_STEPS", 2)
+    with pytest.raises(DivergedError, match="2 steps of Newton left a change of"):
+        q_iteration(random_mdp(40, 3, seed=2), beta=0.3)

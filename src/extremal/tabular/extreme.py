@@ -9,18 +9,18 @@ Newton's method on the objective that the paper prints, so that the one can be h
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
+from scipy import linalg, sparse
 
-from extremal.core.errors import ConfigError
+from extremal.core.errors import ConfigError, DivergedError
 from extremal.tabular import policies
 from extremal.tabular.mdp import FiniteMDP
 from extremal.tabular.policies import support, within
-from extremal.tabular.solvers import Solution, iterate, value_iteration
+from extremal.tabular.solvers import Solution, value_iteration
 
-_STEPS = 1000  # of Newton; beyond -log(the smallest float), which is the most that a start can be away
+_STEPS = 1000  # of Newton, at most; beyond -log(the smallest float), which is as far as a start can be away
 
 
 def gumbel_objective(v: Any, q: Any, weights: Any, *, beta: float) -> np.ndarray:
@@ -114,16 +114,10 @@ def v_iteration(
     """
     if targets not in ("expected", "single"):
         raise ConfigError(f"targets is 'expected' or 'single', not {targets!r}")
-    if targets == "expected":
-        soft = policies.log_mean_exp
-        return value_iteration(mdp, gumbel_minimiser, policy=soft, parameter=beta, tolerance=tolerance)
-    backup = _lucky_backup(mdp, beta)
-
-    def step(v: np.ndarray) -> np.ndarray:
-        return _values(mdp, backup(v), beta)
-
-    v, residuals = iterate(step, np.zeros(mdp.states), mdp.discount, tolerance)
-    return _solution(mdp, backup(v), beta, residuals)
+    if targets == "single":
+        return _lucky(mdp, beta, beta, tolerance)
+    soft = policies.log_mean_exp
+    return value_iteration(mdp, gumbel_minimiser, policy=soft, parameter=beta, tolerance=tolerance)
 
 
 def q_iteration(mdp: FiniteMDP, *, beta: float, tolerance: float = 1e-10) -> Solution:
@@ -134,38 +128,45 @@ def q_iteration(mdp: FiniteMDP, *, beta: float, tolerance: float = 1e-10) -> Sol
     maximum of Q, and the fit over (s', a') is done as the fit over s' of discount V(s') at the same temperature.
 
     Source: [garg2023] Eq. (38), (41), (42), Lemma C.1.
+    Differs from the paper: after each fit V moves by a Newton step for the fixed point, not to the fitted value alone.
     """
     if not mdp.discount > 0:
         raise ConfigError("iteration on Q fits at the temperature discount * beta; the discount must be above 0")
-    backup = _lucky_backup(mdp, mdp.discount * beta)
-
-    def step(q: np.ndarray) -> np.ndarray:
-        return backup(_values(mdp, q, beta))
-
-    q, residuals = iterate(step, np.zeros((mdp.states, mdp.actions)), mdp.discount, tolerance)
-    return _solution(mdp, q, beta, residuals)
+    return _lucky(mdp, beta, mdp.discount * beta, tolerance)
 
 
-def _lucky_backup(mdp: FiniteMDP, temperature: float) -> Callable[[np.ndarray], np.ndarray]:
-    """v [S], 0 in terminal states, to q [S, A]: the Gumbel regression of r + discount v(s') over s' ~ P."""
-    within("beta", temperature, 0.0, np.inf)
+def _lucky(mdp: FiniteMDP, beta: float, price: float, tolerance: float) -> Solution:
+    """The fixed point of V = fit over a ~ mu at beta of Q, Q = fit over s' ~ P at `price` of r + discount V(s').
+
+    One application of the map is a convex function of V, and its derivative is the discounted chain of the actions and
+    the next states that are picked. So Newton's method gets there from everywhere, and in a few steps.
+    """
+    within("beta", price, 0.0, np.inf)
     most = int((mdp.transition > 0).sum(-1).max())
     to = np.argpartition(-mdp.transition, most - 1, axis=-1)[..., :most]
     chance = np.take_along_axis(mdp.transition, to, -1)
     reward = mdp.reward[..., None] if mdp.reward.ndim == 2 else np.take_along_axis(mdp.reward, to, -1)
-
-    def backup(v: np.ndarray) -> np.ndarray:
+    live, v = ~mdp.terminal, np.zeros(mdp.states)
+    residuals: list[float] = []
+    for _ in range(_STEPS):
         target = reward + mdp.discount * v[to]
-        return np.where(mdp.terminal[:, None], 0.0, gumbel_minimiser(target, chance, parameter=temperature))
+        q = np.where(live[:, None], gumbel_minimiser(target, chance, parameter=price), 0.0)
+        change = np.where(live, gumbel_minimiser(q, mdp.behaviour, parameter=beta), 0.0) - v
+        policy = np.where(live[:, None], policies.log_mean_exp(q, mdp.behaviour, parameter=beta), mdp.behaviour)
+        residuals.append(float(np.abs(change).max()))
+        rounding = 64.0 * np.finfo(float).eps * float(np.abs(q).max() + beta)
+        if residuals[-1] <= max(tolerance * (1.0 - mdp.discount), rounding):
+            return Solution(q=q, v=v + change, policy=policy, residuals=np.array(residuals))
+        picked = live[to] * live[:, None, None] * policies.log_mean_exp(target, chance, parameter=price)
+        v = v + _newton_step(mdp.discount, policy[..., None] * picked, to, change)
+    raise DivergedError(
+        f"{_STEPS} steps of Newton left a change of {residuals[-1]:.3g}; raise the tolerance, {tolerance:g}"
+    )
 
-    return backup
 
-
-def _values(mdp: FiniteMDP, q: np.ndarray, beta: float) -> np.ndarray:
-    return np.where(mdp.terminal, 0.0, gumbel_minimiser(q, mdp.behaviour, parameter=beta))
-
-
-def _solution(mdp: FiniteMDP, q: np.ndarray, beta: float, residuals: np.ndarray) -> Solution:
-    soft = policies.log_mean_exp(q, mdp.behaviour, parameter=beta)
-    policy = np.where(mdp.terminal[:, None], mdp.behaviour, soft)
-    return Solution(q=q, v=_values(mdp, q, beta), policy=policy, residuals=residuals)
+def _newton_step(discount: float, picked: np.ndarray, to: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """(I - discount P)^-1 change, where P(s'|s) is the sum of `picked` [S, A, K] over the (s, a, k) that lead to s'."""
+    states = len(change)
+    rows = np.repeat(np.arange(states), to[0].size)
+    chain = sparse.csr_array((picked.ravel(), (rows, to.ravel())), shape=(states, states))
+    return linalg.solve(np.eye(states) - discount * chain.toarray(), change)
