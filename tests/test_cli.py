@@ -200,6 +200,26 @@ def test_built_data_lies_under_its_name(run, real_data, tmp_path, monkeypatch):
     assert "none.npz" in err
 
 
+def test_data_of_policies_is_built_under_its_size_and_seed(run, tmp_path, monkeypatch):
+    pytest.importorskip("mujoco", reason="needs MuJoCo")
+    monkeypatch.setenv("EXTREMAL_CACHE", str(tmp_path / "cache"))
+    build = ("data", "build", "hopper-random", "--source", tmp_path, "--rows", "200", "--seed", "4")
+    code, out, _ = run(*build, "--out", f"npz:{tmp_path / 'copy.npz'}")
+    assert code == 0
+    assert out.startswith("hopper-random-rows200-seed4: 200 rows")
+    assert "(score " in out
+    digest = out.split()[-1]
+    for id in ("hopper-random-rows200-seed4", f"npz:{tmp_path / 'copy.npz'}"):
+        code, out, _ = run("data", "check", id, "--json")
+        assert code == 0
+        assert json.loads(out)["figures"]["hash"].startswith(digest)
+    assert "hopper-random-rows200-seed4" in run("data", "list")[1]
+    code, out, err = run(*build)
+    assert (code, out) == (2, "")
+    assert "is built already" in err
+    assert run(*build, "--overwrite")[0] == 0
+
+
 # ---- train ---------------------------------------------------------------------------------------------------------------
 
 
@@ -312,7 +332,10 @@ def test_a_preset_gives_the_defaults_and_flags_win(run, trained, spelt):
         ("data check pointmaze-medum-goal", "did you mean 'pointmaze-medium-goal'"),
         ("data check npz:none.npz", "does not exist"),
         ("data generate pointmaze-medum-goal --out npz:x.npz", "did you mean 'pointmaze-medium-goal'"),
-        ("data build adroit-dor-human --source x", "adroit-door-human"),
+        ("data build adroit-dor-human --source x", "did you mean 'adroit-door-human'"),
+        ("data build hopper-medum --source x", "did you mean 'hopper-medium'"),
+        ("data build hopper-medium --source x --seed 999", "sac_Hopper-v3.npz: does not exist"),
+        ("data build adroit-door-human --source x --rows 5", "is what was recorded"),
         ("data convert npz:none.npz npz:x.npz", "does not exist"),
         ("report nowhere", "nowhere is no run directory"),
         ("evaluate nowhere", "nowhere holds no run"),

@@ -7,6 +7,7 @@ import pytest
 
 from extremal.core.errors import DataError
 from extremal.data import adroit, cache
+from extremal.data.ids import load_dataset
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,9 @@ def test_the_card_names_simulator_reference_and_source(door):
 def test_a_built_dataset_is_found_by_its_name(door, tmp_path, monkeypatch):
     monkeypatch.setenv("EXTREMAL_CACHE", str(tmp_path))
     with pytest.raises(DataError, match="extremal data build adroit-door-human --source"):
-        cache.load_built("adroit-door-human")
+        load_dataset("adroit-door-human")
     cache.save_built("adroit-door-human", door)
-    again = cache.load_built("adroit-door-human")
+    again = load_dataset("adroit-door-human")
     assert again.hash() == door.hash()
     assert again.card == door.card
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, subcommand
 
@@ -22,7 +23,7 @@ class DataList:
         from extremal.data.ids import KINDS, names
 
         rows = [[k.form, k.reads, k.extra or ""] for k in KINDS.values()]
-        rows += [[name, how, "robotics" if name.startswith("adroit") else "envs"] for name, how in names().items()]
+        rows += [[name, how, _extras(name)] for name, how in names().items()]
         if self.json:
             print_json([dict(zip(("id", "reads", "extra"), row, strict=True)) for row in rows])
         else:
@@ -70,26 +71,37 @@ class DataGenerate:
 
 @dataclasses.dataclass
 class DataBuild:
-    """Build a dataset from recordings by replaying them in a simulator."""
+    """Build a dataset in a simulator, from recordings or trained policies that you have, and keep it under its name."""
 
-    name: Positional[Literal["adroit-door-human"]]
+    name: Positional[str]
+    """adroit-door-human, or {hopper,halfcheetah,walker2d}-{random,medium,expert,medium-expert,medium-replay-like}."""
     source: Path
-    """The recordings: an .npz of demonstrations."""
+    """The recordings, an .npz of demonstrations; or the folder of policies."""
+    rows: int | None = None
+    """How many, of what policies do (200,000 where none is given). Another size or seed has a name of its own."""
+    seed: int | None = None
+    """Of what policies do (0 where none is given)."""
     out: str | None = None
     """Also write it to npz:PATH or parquet:PATH; it is kept under its name in any case."""
+    overwrite: bool = False
+    """Replace what stands under this name, or at `out`."""
 
     def run(self) -> int:
-        from extremal.data.adroit import BUILDS
-        from extremal.data.cache import save_built
+        from extremal.cli.progress import naming
+        from extremal.data import builds
         from extremal.data.ids import save_dataset
+        from extremal.evaluation.scores import normalised
 
-        data = BUILDS[self.name](self.source)
-        save_built(self.name, data)
+        chosen = {"rows": self.rows, "seed": self.seed, "overwrite": self.overwrite}
+        with naming() as watch:
+            told = functools.partial(watch, "simulating")
+            data = builds.build(self.name, self.source, **chosen, progress=told)
         if self.out is not None:
-            save_dataset(data, self.out)
-        print(
-            f"{self.name}: {data.rows} rows, {data.episodes} episodes, mean return {data.returns.mean():.1f}, hash {data.hash()[:16]}"
-        )
+            save_dataset(data, self.out, overwrite=self.overwrite)
+        mean, reference = data.returns.mean(), data.card.reference
+        score = f" (score {normalised(mean, reference):.1f})" if reference else ""
+        size = f"{data.rows} rows, {data.episodes} episodes"
+        print(f"{data.card.name}: {size}, mean return {mean:.1f}{score}, hash {data.hash()[:16]}")
         return 0
 
 
@@ -123,3 +135,12 @@ class Data:
 
     def run(self) -> int:
         return self.command.run()
+
+
+def _extras(name: str) -> str:
+    """The extras of the installation that a named dataset needs to come about."""
+    from extremal.data import adroit, builds
+
+    if name in adroit.BUILDS:
+        return "robotics"
+    return "envs, formats" if builds.is_id(name) else "envs"

@@ -66,19 +66,23 @@ def save_built(name: str, dataset: Dataset) -> Path:
     return save_npz(dataset, _built(name), overwrite=True)
 
 
-def load_built(name: str) -> Dataset:
-    """A dataset that `extremal data build` made on this machine.
+def load_built(name: str, command: str) -> Dataset:
+    """A dataset that `command` made on this machine.
 
     Raises:
-        DataError: it was not built yet, or its file is damaged; says which command builds it.
+        DataError: it was not built yet, or its file is damaged; says that `command` builds it.
     """
-    command = f"extremal data build {name} --source DEMOS.npz"
     if not _built(name).exists():
         raise DataError(f"the dataset '{name}' is not on this machine; build it: {command}")
     try:
         return load_npz(_built(name))
     except DataError as error:
         raise DataError(f"{error.what}; build it again: {command}", file=error.file, field=error.field) from error
+
+
+def built() -> list[str]:
+    """The names of what was built on this machine, in order."""
+    return sorted(path.stem for path in (folder() / "built").glob("[!.]*.npz"))
 
 
 def _built(name: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from extremal.core.errors import ConfigError, nearest
-from extremal.data import adroit, cache, pointmaze
+from extremal.data import builds, cache, pointmaze
 from extremal.data.dataset import Dataset
 from extremal.data.loaders.d4rl import load_d4rl
 from extremal.data.loaders.minari import load_minari
@@ -59,8 +59,8 @@ def load_dataset(id: str) -> Dataset:
         return KINDS[scheme].load(rest)
     if id in pointmaze.NAMES:
         return pointmaze.load(id)
-    if id in adroit.BUILDS:
-        return cache.load_built(id)
+    if builds.is_id(id):
+        return builds.load(id)
     raise _unknown(id)
 
 
@@ -78,9 +78,10 @@ def save_dataset(dataset: Dataset, id: str, *, overwrite: bool = False) -> Path:
 
 
 def names() -> dict[str, str]:
-    """The datasets that have a name of their own, and how each comes about."""
+    """The datasets that have a name of their own, and how each comes about; with what was built in other sizes and seeds."""
     generated = dict.fromkeys(pointmaze.NAMES, "simulated on this machine when first asked for")
-    return generated | dict.fromkeys(adroit.BUILDS, "built from recordings by `extremal data build`")
+    here = {id: "stands on this machine, built by `extremal data build`" for id in cache.built() if builds.is_id(id)}
+    return generated | builds.NAMES | here
 
 
 def _unknown(id: str) -> ConfigError:
