@@ -16,6 +16,8 @@ import extremal
 from extremal import cli
 from extremal.algorithms.iql import IQL
 from extremal.algorithms.registry import METHODS
+from extremal.algorithms.sac import SAC
+from extremal.algorithms.td3 import TD3
 from extremal.algorithms.xql import XQL
 from extremal.data.dataset import Dataset
 from extremal.data.transforms import prepare
@@ -221,6 +223,8 @@ LIVE = {  # every bound is met and every optional part is there, so that each nu
     XQL: XQL(beta=0.3, clip=0.5, max_weight=1.2, huber=0.2, max_gradient_norm=8.0, policy_dropout=0.2),
     IQL: IQL(max_weight=1.2, huber=0.2, max_gradient_norm=8.0, policy_dropout=0.2),
     extremal.BC: extremal.BC(policy_dropout=0.2),
+    SAC: SAC(policy_learning_rate=0.02, entropy_learning_rate=0.02),
+    TD3: TD3(policy_learning_rate=0.02, target_noise=0.3, target_noise_clip=0.2, target_rate=0.5, cloning=2.5),
 }
 
 

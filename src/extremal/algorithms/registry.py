@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from extremal.algorithms import iql, xql
+from extremal.algorithms import iql, td3, xql
 from extremal.algorithms.bc import BC
 from extremal.algorithms.iql import IQL
+from extremal.algorithms.sac import SAC
 from extremal.algorithms.settings import Preset
+from extremal.algorithms.td3 import TD3, TD3_BC
 from extremal.algorithms.xql import XQL
 from extremal.core.errors import ConfigError, nearest
 
@@ -43,6 +45,27 @@ METHODS: dict[str, Method] = {
     "bc": Method(BC(), "Behaviour cloning by maximum likelihood", "kostrikov2021", "nothing", {}),
     "bc10": Method(
         BC(best=0.1), "10%BC: cloning of the best episodes, a tenth of the steps", "kostrikov2021", "nothing", {}
+    ),
+    "sac": Method(
+        SAC(),
+        "Soft Actor-Critic: a policy that maximises return and entropy",
+        "haarnoja2018b",
+        "here it learns from logged data alone, which the paper does not do: a baseline without a constraint",
+        {},
+    ),
+    "td3": Method(
+        TD3(),
+        "Twin Delayed DDPG: a deterministic policy, two critics, a smoothed target",
+        "fujimoto2018",
+        "here it learns from logged data alone, which the paper does not do: a baseline without a constraint",
+        {},
+    ),
+    "td3bc": Method(
+        TD3_BC,
+        "TD3+BC: TD3 with a pull towards the logged actions",
+        "fujimoto2021",
+        "nothing",
+        td3.PRESETS,
     ),
 }
 

@@ -1,0 +1,50 @@
+"""Soft Actor-Critic: a policy that maximises return and entropy, with two critics and a weight of entropy that tunes itself."""
+
+from __future__ import annotations
+
+from extremal.algorithms.actor_critic import ActorCritic
+from extremal.algorithms.settings import continuous
+from extremal.core.algorithm import Algorithm, Step, Transitions
+from extremal.core.optimiser import Adam, Polyak
+from extremal.core.record import record
+from extremal.core.types import Spec
+from extremal.objectives.actor import SoftImprovement, TuneEntropy
+from extremal.objectives.backup import SoftBackup
+from extremal.objectives.critic import FitCritic
+
+
+@record
+class SAC(ActorCritic):
+    """Soft Actor-Critic.
+
+    Source: [haarnoja2018b] Algorithm 1, Eq. (6), (9), (18).
+    """
+
+    entropy_weight: float = 1.0
+    """Weight of the entropy at the start."""
+    entropy_learning_rate: float = 3e-4
+    """Of the logarithm of that weight; 0 keeps it."""
+    target_entropy: float = -1.0
+    """Entropy that the weight is tuned for, per dimension of the action (in nats)."""
+
+    def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:
+        observation, action = continuous(type(self).__name__, spec)
+        return Algorithm(
+            networks=self.networks(observation, action, "tanh_gaussian", self.entropy_weight),
+            steps=(
+                Step(
+                    trains="q",
+                    objective=FitCritic(backup=SoftBackup(), discount=self.discount),
+                    optimiser=Adam(learning_rate=self.learning_rate),
+                ),
+                Step(trains="pi", objective=SoftImprovement(), optimiser=Adam(learning_rate=self.policy_learning_rate)),
+                Step(
+                    trains="log_alpha",
+                    objective=TuneEntropy(target=self.target_entropy * action),
+                    optimiser=Adam(learning_rate=self.entropy_learning_rate),
+                ),
+            ),
+            slow={"q": Polyak(rate=self.target_rate)},
+            sampler=Transitions(size=self.batch_size),
+            prepare=self.transforms(),
+        )

@@ -1,0 +1,71 @@
+"""Improve a policy along a critic: it moves where the critic says that actions are better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from extremal.core.record import record
+from extremal.core.types import Batch, Metrics
+
+
+def _key(key: jax.Array | None) -> jax.Array:
+    """Held-out data is measured on the same draws each time."""
+    return jax.random.key(0) if key is None else key
+
+
+@record
+class SoftImprovement:
+    """mean alpha log pi(a|s) - min_k Q_k(s, a), a drawn from the policy and differentiated through.
+
+    Source: [haarnoja2018b] Eq. (7), (9).
+    """
+
+    def __call__(
+        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+    ) -> tuple[jax.Array, Metrics]:
+        action, log_prob = online.pi(batch.observation).sample_with_log_prob(_key(key))
+        q = jnp.min(online.q(batch.observation, action), axis=0)
+        loss = jnp.mean(jnp.exp(online.log_alpha()) * log_prob - q)
+        return loss, {"log_prob": jnp.mean(log_prob), "q": jnp.mean(q)}
+
+
+@record
+class TuneEntropy:
+    """-alpha (mean log pi + target), alpha = exp(log_alpha): alpha grows where the policy's entropy is below the target.
+
+    Source: [haarnoja2018b] Eq. (18). Symbols: target = the entropy H that is asked for.
+    """
+
+    target: float
+
+    def __call__(
+        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+    ) -> tuple[jax.Array, Metrics]:
+        alpha = jnp.exp(online.log_alpha())
+        missing = jax.lax.stop_gradient(earlier["pi/log_prob"]) + self.target
+        return -alpha * missing, {"entropy_weight": alpha}
+
+
+@record
+class DeterministicImprovement:
+    """-mean Q_1(s, pi(s)); with `cloning`, -cloning mean Q_1 / mean |Q_1| + mean (pi(s) - a)^2.
+
+    Source: [fujimoto2018] Algorithm 1; [fujimoto2021] Eq. (3), (5). Symbols: cloning = alpha of TD3+BC.
+    """
+
+    cloning: float | None = None
+
+    def __call__(
+        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+    ) -> tuple[jax.Array, Metrics]:
+        action = online.pi(batch.observation).mode()
+        q = online.q(batch.observation, action)[0]
+        distance = jnp.mean((action - batch.action) ** 2)
+        metrics = {"q": jnp.mean(q), "distance": distance}
+        if self.cloning is None:
+            return -jnp.mean(q), metrics
+        scale = self.cloning / jnp.mean(jnp.abs(jax.lax.stop_gradient(q)))
+        return -scale * jnp.mean(q) + distance, metrics
