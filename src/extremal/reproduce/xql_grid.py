@@ -10,8 +10,8 @@ import numpy as np
 from extremal.report.style import DASHES, INK, MUTED, RULE, figure, ramp
 from extremal.tabular.extreme import v_iteration
 from extremal.tabular.mazes import MOVES, SERPENTINE, maze
+from extremal.tabular.mdp import FiniteMDP
 from extremal.tabular.operators import mean
-from extremal.tabular.policies import mean as behaves
 from extremal.tabular.solvers import Solution, returned, value_iteration
 
 _LIGHT = 0.55  # share of the colour scale from which a mark is dark
@@ -35,7 +35,7 @@ def compute(
     Differs from the paper: it prints neither layout nor rewards; these are this library's, and values are exact.
     """
     drawn = maze(SERPENTINE, goal=goal, discount=discount)
-    solved: dict[str, Solution] = {"mean (squared error)": value_iteration(drawn.mdp, mean, policy=behaves)}
+    solved: dict[str, Solution] = {"mean (squared error)": value_iteration(drawn.mdp, mean)}
     solved |= {f"XQL, β = {beta:g}": v_iteration(drawn.mdp, beta=beta) for beta in betas}
     solved["maximum"] = value_iteration(drawn.mdp)
     start = int(drawn.starts[0])
@@ -47,16 +47,13 @@ def compute(
         "steps": _steps(drawn.mdp.terminal, drawn.mdp.transition),
         "goal": goal,
         "told_apart": told_apart,
-        "maps": {
-            name: {
-                "v": found.v,
-                "best": found.q.argmax(-1),
-                "lead": np.diff(np.sort(found.q, -1)[:, -2:], axis=-1)[:, 0],
-                "return": returned(drawn.mdp, found.policy),
-            }
-            for name, found in solved.items()
-        },
+        "maps": {name: _shown(drawn.mdp, found) for name, found in solved.items()},
     }
+
+
+def _shown(mdp: FiniteMDP, found: Solution) -> dict[str, Any]:
+    lead = np.diff(np.sort(found.q, -1)[:, -2:], axis=-1)[:, 0]
+    return {"v": found.v, "best": found.q.argmax(-1), "lead": lead, "return": returned(mdp, found.policy)}
 
 
 def _steps(terminal: np.ndarray, transition: np.ndarray) -> np.ndarray:
