@@ -19,6 +19,7 @@ SMALL = {
     "iql-fig1": {"points": 400, "fitted_levels": (0.5, 0.9), "knots": 5},
     "iql-fig2": {"seeds": 2, "random_episodes": 20, "horizon": 200},
     "emaq-delta": {"samples": (1, 4, 16), "chances": (0.5, 0.05)},
+    "cql-lower-bound": {"alphas": (1e-3, 0.1, 10.0), "data_sets": 2},
     "gumbel-bias": {"batches": (8, 32), "ratios": (1.0, 2.0), "samples": 20_000},
     "evt": {"sizes": (1, 10, 1_000), "samples": 1_000, "depth": 3},
     "operators": {"places": 20},

@@ -15,7 +15,7 @@ How to add one:
 
 from __future__ import annotations
 
-from extremal.reproduce import bias, emaq, evt, iql, iql_maze, operators, xql, xql_grid, xql_theory
+from extremal.reproduce import bias, cql, emaq, evt, iql, iql_maze, operators, xql, xql_grid, xql_theory
 from extremal.reproduce.figure import Figure
 
 _FIGURES: tuple[Figure, ...] = (
@@ -67,6 +67,20 @@ _FIGURES: tuple[Figure, ...] = (
         shows="how many samples the best action needs, and the loss of EMaQ under its bounds",
         compute=emaq.compute,
         draw=emaq.draw,
+    ),
+    Figure(
+        name="cql-lower-bound",
+        paper="[kumar2020] Theorem 3.1, Theorem 3.2, Eq. (4)",
+        shows="learned against true values in a maze as the penalty grows, and the alpha from which none is too high",
+        compute=cql.compute_bounds,
+        draw=cql.draw_bounds,
+    ),
+    Figure(
+        name="cql-gap",
+        paper="[kumar2020] Theorem 3.4, App. B",
+        shows="what the penalty adds to the gap between the data's actions and others, along iterations and at the end",
+        compute=cql.compute_gap,
+        draw=cql.draw_gap,
     ),
     Figure(
         name="gumbel-bias",
