@@ -156,6 +156,17 @@ def test_kl_ball_keeps_its_digits_where_the_radius_is_tiny():
         assert kl_ball(Q, MU, parameter=kappa) == pytest.approx(expected, abs=2 * kappa)
 
 
+@pytest.mark.parametrize("gap", [2.3e-16, 1e-13, 1e-9, 1e-3])
+@pytest.mark.parametrize("kappa", [1e-6, 0.3, 1.0])
+def test_kl_ball_of_actions_that_are_tied_but_for_rounding(gap, kappa):
+    """As in symmetric mazes: inside of -log 0.8 both share, beyond it a tilt of 1 / gap tells them apart."""
+    q, weights = np.array([1.0, 1.0 + gap, 0.0]), np.array([0.5, 0.3, 0.2])
+    share = policies.kl_ball(q, weights, parameter=kappa)
+    assert (share * np.log(np.maximum(share, 1e-300) / weights)).sum() == pytest.approx(kappa, abs=1e-9)
+    assert share[2] == pytest.approx(0.0 if kappa > 0.25 else 0.2, abs=1e-3)
+    assert kl_ball(q, weights, parameter=kappa) == pytest.approx(share @ q, abs=1e-15)
+
+
 # Against other ways to the same numbers.
 
 

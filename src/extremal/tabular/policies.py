@@ -172,10 +172,13 @@ def _tilt_of_divergence(z: np.ndarray, weights: np.ndarray, radius: np.ndarray) 
         over = divergence > radius
         high, low = np.where(over, x, high), np.where(over, low, x)
         root = np.sqrt(2.0 * divergence)
-        slope = x * (share * (z - centre) ** 2).sum(-1, keepdims=True) / np.maximum(root, 1e-300)
-        newton = x - (root - goal) / np.maximum(slope, 1e-300)
+        with np.errstate(over="ignore"):  # where nothing is left of a slope, the step leaves the bracket
+            slope = x * (share * (z - centre) ** 2).sum(-1, keepdims=True) / np.maximum(root, 1e-300)
+            newton = x - (root - goal) / np.maximum(slope, 1e-300)
         # Almost equal actions are told apart at a tilt of another order of magnitude: the middle of a bracket is geometric.
-        middle = np.where(np.isinf(high), 64.0 * x, np.sqrt(np.maximum(low, 1e-3 * x) * np.minimum(high, 1e300)))
+        middle = np.where(
+            np.isinf(high), 64.0 * x, np.sqrt(np.maximum(low, 1e-3 * x)) * np.sqrt(np.minimum(high, 1e300))
+        )
         x = np.where(done, x, np.where((newton > low) & (newton < np.minimum(high, 64.0 * x)), newton, middle))
     return x
 
