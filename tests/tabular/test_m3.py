@@ -40,7 +40,7 @@ def m3() -> FiniteMDP:
 def sql(q, weights, *, parameter):
     """The V with E (1 + (Q - V) / (2 alpha))_+ = 1: the value of sparse Q-learning, by bisection."""
     low, high = q.min(-1) - 2 * parameter, q.max(-1)
-    for _ in range(80):
+    for _ in range(60):
         middle = (low + high) / 2
         over = (weights * np.maximum(1 + (q - middle[..., None]) / (2 * parameter), 0)).sum(-1) > 1
         low, high = np.where(over, middle, low), np.where(over, high, middle)
