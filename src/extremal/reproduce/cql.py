@@ -251,13 +251,23 @@ def draw_gap(numbers: dict[str, Any]) -> Any:
     )
     left.legend(loc="center right", bbox_to_anchor=(1.0, 0.52))
     _widening(middle, numbers)
-    right.plot(numbers["alpha"], numbers["control"], color=PALETTE[2], label="CQL(H)")
-    right.axhline(numbers["plain"], color=INK, linestyle=DASHES[1], label="no penalty")
-    right.axhline(numbers["limit"], color=MUTED, linestyle=DASHES[2], label="Q = log of the data's shares")
-    right.set_xscale("log")
-    right.set(title="Gap to uniform actions, CQL(H)", xlabel="α", ylabel="E Q of the data − E Q of uniform actions")
-    right.legend(loc="upper left", bbox_to_anchor=(0.0, 0.93))
+    _limits(right, numbers)
     return drawn
+
+
+def _limits(axes: Any, numbers: dict[str, Any]) -> None:
+    alpha = numbers["alpha"]
+    axes.plot(alpha, numbers["control"], color=PALETTE[2])
+    axes.axhline(numbers["plain"], color=INK, linestyle=DASHES[1])
+    axes.axhline(numbers["limit"], color=MUTED, linestyle=DASHES[2])
+    axes.set_xscale("log")
+    axes.set(title="Gap to uniform actions, CQL(H)", xlabel="α", ylabel="E Q of the data − E Q of uniform actions")
+    middle, near = len(alpha) // 2, {"textcoords": "offset points", "fontsize": 9}
+    at = (alpha[middle], numbers["control"][middle])
+    axes.annotate("CQL(H)", at, xytext=(8, -4), color=PALETTE[2], **near)
+    axes.annotate("no penalty", (alpha[-1], numbers["plain"]), xytext=(0, 5), ha="right", **near)
+    words = "Q = log of the data's shares"
+    axes.annotate(words, (alpha[0], numbers["limit"]), xytext=(0, -14), va="top", color=MUTED, **near)
 
 
 def _widening(axes: Any, numbers: dict[str, Any]) -> None:
