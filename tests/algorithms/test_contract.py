@@ -14,6 +14,7 @@ import pytest
 
 import extremal
 from extremal import cli
+from extremal.algorithms.cql import CQL
 from extremal.algorithms.iql import IQL
 from extremal.algorithms.registry import METHODS
 from extremal.algorithms.sac import SAC
@@ -32,6 +33,9 @@ CASES = {name: dataclasses.replace(method.default, **SMALL) for name, method in 
         normaliser="batch_max", value_updates=2, random_actions=2, value_layer_norm=True, huber=20.0, **SMALL
     ),
     "xql, its own weight": XQL(policy_weight="statistic", normaliser="none", max_gradient_norm=1.0, **SMALL),
+    "cql, as published": CQL(
+        penalty="published", square=1.0, warm_start=10, threshold=5.0, threshold_on="weighted_gap", samples=2, **SMALL
+    ),
     "iql, dropout": IQL(policy_dropout=0.1, policy_schedule="constant", reward_shift=-1.0, **SMALL),
 }
 
@@ -202,11 +206,13 @@ def test_other_numbers_never_recompile(case, compilations):
 def test_metrics_are_named_by_network(case):
     state, chunk = case.whole
     networks = {name for name in state.online._fields if getattr(state.online, name) is not None}
+    assert {step.trains for step in case.algorithm.steps} == networks
     for name in chunk.mean:
         assert re.fullmatch(r"[a-z_]+/[a-z_]+", name)
-        assert name.split("/")[0] in networks
-    assert {name.split("/")[0] for name in chunk.mean} == networks
-    assert {f"{step.trains}/loss" for step in case.algorithm.steps} <= chunk.mean.keys()
+    labels = {step.label for step in case.algorithm.steps}
+    assert {name.split("/")[0] for name in chunk.mean} == labels
+    assert all(step.label.endswith(step.trains) for step in case.algorithm.steps)
+    assert {f"{label}/loss" for label in labels} <= chunk.mean.keys()
     measured = case.algorithm.measure(state, case.data.row(np.arange(5)))
     assert measured.keys() == chunk.mean.keys()
 
@@ -223,6 +229,18 @@ LIVE = {  # every bound is met and every optional part is there, so that each nu
     XQL: XQL(beta=0.3, clip=0.5, max_weight=1.2, huber=0.2, max_gradient_norm=8.0, policy_dropout=0.2),
     IQL: IQL(max_weight=1.2, huber=0.2, max_gradient_norm=8.0, policy_dropout=0.2),
     extremal.BC: extremal.BC(policy_dropout=0.2),
+    CQL: CQL(
+        policy_learning_rate=0.02,
+        entropy_learning_rate=0.02,
+        penalty="variance",
+        penalty_weight=0.5,
+        samples=3,
+        threshold=0.5,
+        gap_floor=0.1,
+        backup="max",
+        backup_samples=2,
+        warm_start=2,
+    ),
     SAC: SAC(policy_learning_rate=0.02, entropy_learning_rate=0.02),
     TD3: TD3(policy_learning_rate=0.02, target_noise=0.3, target_noise_clip=0.2, target_rate=0.5, cloning=2.5),
 }

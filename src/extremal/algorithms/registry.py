@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from extremal.algorithms import iql, td3, xql
+from extremal.algorithms import cql, iql, td3, xql
 from extremal.algorithms.bc import BC
+from extremal.algorithms.cql import CQL
 from extremal.algorithms.iql import IQL
 from extremal.algorithms.sac import SAC
 from extremal.algorithms.settings import Preset
@@ -66,6 +67,13 @@ METHODS: dict[str, Method] = {
         "fujimoto2021",
         "nothing",
         td3.PRESETS,
+    ),
+    "cql": Method(
+        CQL(),
+        "Conservative Q-Learning: SAC whose critics are pushed down where the policy goes, up at the logged actions",
+        "kumar2020",
+        "defaults: the fixed weight 5 of App. F; the threshold that tunes it is in the presets paper/...",
+        cql.PRESETS,
     ),
 }
 

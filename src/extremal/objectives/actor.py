@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from extremal.core.record import record
+from extremal.core.record import record, static
 from extremal.core.types import Batch, Metrics
 
 
@@ -33,6 +33,26 @@ class SoftImprovement:
 
 
 @record
+class SoftCloning:
+    """mean alpha log pi(a'|s) - log pi(a|s): the logged actions take the critic's place, a' is drawn from the policy.
+
+    Source: [kumar2020] Sec. 4.
+    Differs from the paper: it does not tell of this warm start; published code does.
+    """
+
+    def __call__(
+        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+    ) -> tuple[jax.Array, Metrics]:
+        policy = online.pi(batch.observation)
+        _, log_prob = policy.sample_with_log_prob(_key(key))
+        cloned = jnp.mean(policy.log_prob(batch.action))
+        return jnp.mean(jnp.exp(online.log_alpha()) * log_prob) - cloned, {
+            "log_prob": jnp.mean(log_prob),
+            "cloned": cloned,
+        }
+
+
+@record
 class TuneEntropy:
     """-alpha (mean log pi + target), alpha = exp(log_alpha): alpha grows where the policy's entropy is below the target.
 
@@ -40,12 +60,13 @@ class TuneEntropy:
     """
 
     target: float
+    policy: str = static(default="pi")  # name of the step that told of log pi
 
     def __call__(
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
         alpha = jnp.exp(online.log_alpha())
-        missing = jax.lax.stop_gradient(earlier["pi/log_prob"]) + self.target
+        missing = jax.lax.stop_gradient(earlier[f"{self.policy}/log_prob"]) + self.target
         return -alpha * missing, {"entropy_weight": alpha}
 
 

@@ -1,0 +1,45 @@
+"""What CQL pushes down: an upper statistic of Q over sampled actions [N, ...], and the weight of it."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def sampled_log_sum_exp(q: jax.Array, log_density: jax.Array) -> jax.Array:
+    """[...] log (1/N) sum_i exp(Q_i) / density_i: the log of the integral of exp(Q), by importance sampling.
+
+    Unbiased for the integral where every action comes from the density that is told, or each half of the N from its own.
+
+    Source: [kumar2020] App. F. Symbols: q and log_density are [N, ...].
+    """
+    return jax.nn.logsumexp(q - log_density, axis=0) - jnp.log(float(q.shape[0]))
+
+
+def log_mean_exp(q: jax.Array) -> jax.Array:
+    """[...] log (1/N) sum_i exp(Q_i); its slope in Q_i is the softmax of Q over the N.
+
+    Source: [kumar2020] Eq. (7). Symbols: q [N, ...] of actions drawn from rho.
+    """
+    return jax.nn.logsumexp(q, axis=0) - jnp.log(float(q.shape[0]))
+
+
+def robust_mean(q: jax.Array, *, radius: jax.Array | float) -> jax.Array:
+    """[...] mean of Q + sqrt(radius variance of Q): the largest mean within a chi-square ball of `radius` about uniform weights.
+
+    It is that largest mean as long as no weight would be negative, and above it otherwise.
+
+    Source: [kumar2020] Eq. (8), (9). Symbols: q is [N, ...]; radius = 2 delta / N, or 1 / (d(s) |D|).
+    """
+    centre = jnp.mean(q, axis=0)
+    variance = jnp.mean((q - centre[None]) ** 2, axis=0)
+    return centre + jnp.sqrt(radius * variance + 1e-12)  # the root of 0 has no slope
+
+
+def dual_ascent(log_weight: jax.Array, slack: jax.Array) -> jax.Array:
+    """-weight slack, weight = min(exp(log_weight), 1e6): under gradient descent the weight grows while the slack is positive.
+
+    Source: [kumar2020] Eq. (30). Symbols: slack = gap - tau.
+    Differs from the paper: the weight is at most 1e6 (published code).
+    """
+    return -jnp.minimum(jnp.exp(log_weight), 1e6) * jax.lax.stop_gradient(slack)
