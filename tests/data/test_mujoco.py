@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -279,6 +281,15 @@ def test_recordings_have_no_size_or_seed(tmp_path):
             builds.build("adroit-door-human", tmp_path / "none.npz", **chosen)
     with pytest.raises(ConfigError, match="did you mean 'adroit-door-human'"):
         builds.build("adroit-dor-human", tmp_path / "none.npz")
+
+
+def test_the_documentation_names_every_file_with_its_hash():
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
+    for robot in mujoco.ROBOTS.values():
+        for policy in (robot.medium, robot.expert, robot.replay[0]):
+            assert policy.file in page
+            assert policy.sha256[:16] in page
+    assert set(mujoco.NAMES) <= set(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE))
 
 
 # ---- the published policies ----------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ _CHEETAH = _snapshots("log_HalfCheetah-v1_2", "00fa85ce04cf74018351584fb1d2790f7
 _WALKER = _snapshots("log_Walker2d-v1_1", "4dc7f698ccb8f3f0b78728718e8dbb7d6e29becd199f5e80b8b27cc05489337e", 40)
 
 # The expert is the robot's TQC actor. The medium one is the policy whose return lies nearest to a third of the expert's, in
-# ratio: TRPO's hopper jumps from 18 % of the expert at iteration 20 to 80 % at 40, so there it is the SAC actor at 50 %.
+# ratio: TRPO's hopper jumps from 18 % of the expert at iteration 20 to 80 % at 40, so there it is the SAC actor at 48 %.
 ROBOTS: dict[str, Robot] = {
     "hopper": Robot(
         "Hopper-v5",
