@@ -36,10 +36,18 @@ def robust_mean(q: jax.Array, *, radius: jax.Array | float) -> jax.Array:
     return centre + jnp.sqrt(radius * variance + 1e-12)  # the root of 0 has no slope
 
 
+def dual_weight(log_weight: jax.Array) -> jax.Array:
+    """exp(log_weight), at most 1e6; clamped before the exponential, so never infinite."""
+    return jnp.exp(jnp.minimum(log_weight, jnp.log(1e6)))
+
+
 def dual_ascent(log_weight: jax.Array, slack: jax.Array) -> jax.Array:
-    """-weight slack, weight = min(exp(log_weight), 1e6): under gradient descent the weight grows while the slack is positive.
+    """-weight slack with the weight of `dual_weight`: under gradient descent it grows while the slack is positive.
+
+    The slope is -weight slack above the largest weight, too: a weight that has met its bound comes down again.
 
     Source: [kumar2020] Eq. (30). Symbols: slack = gap - tau.
     Differs from the paper: the weight is at most 1e6 (published code).
     """
-    return -jnp.minimum(jnp.exp(log_weight), 1e6) * jax.lax.stop_gradient(slack)
+    moving = 1.0 + log_weight - jax.lax.stop_gradient(log_weight)
+    return -jax.lax.stop_gradient(dual_weight(log_weight) * slack) * moving

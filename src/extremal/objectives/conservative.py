@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from extremal.core.record import record, static
 from extremal.core.types import Batch, Metrics
-from extremal.losses.conservative import dual_ascent, log_mean_exp, robust_mean, sampled_log_sum_exp
+from extremal.losses.conservative import dual_ascent, dual_weight, log_mean_exp, robust_mean, sampled_log_sum_exp
 from extremal.losses.td import td_target
 from extremal.objectives.backup import Backup
 from extremal.objectives.sampled import ensemble_values
@@ -153,7 +153,7 @@ class FitConservativeCritic:
         counted = gap if self.floor is None else jnp.maximum(gap, self.floor)
         weight = self.weight
         if getattr(target, "log_penalty", None) is not None:
-            weight = weight * jnp.minimum(jnp.exp(target.log_penalty()), 1e6)
+            weight = weight * dual_weight(target.log_penalty())
         loss = jnp.sum(weight * counted) + self.square * jnp.sum(jnp.mean(error**2, axis=1))
         return loss, {"mean": jnp.mean(q), "error": jnp.mean(jnp.abs(error)), "gap": jnp.mean(gap)}
 
@@ -175,4 +175,4 @@ class TunePenalty:
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
         loss = dual_ascent(online.log_penalty(), self.scale * earlier["q/gap"] - self.threshold)
-        return loss, {"weight": jnp.minimum(jnp.exp(online.log_penalty()), 1e6)}
+        return loss, {"weight": dual_weight(online.log_penalty())}

@@ -59,7 +59,7 @@ class FiniteMDP:
             _distribution(name, value)
         given = {"transition": transition, "reward": reward, "terminal": terminal, "start": start}
         for name, value in (given | {"behaviour": behaviour}).items():
-            value = value.view()
+            value = np.array(value)  # of its own: what the caller writes later changes nothing
             value.flags.writeable = False
             object.__setattr__(self, name, value)
 

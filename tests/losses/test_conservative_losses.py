@@ -1,0 +1,82 @@
+"""CQL's statistics of sampled Q: closed forms, golden slopes, and what the published estimator adds."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, optimize
+
+from extremal.losses.conservative import dual_ascent, log_mean_exp, robust_mean, sampled_log_sum_exp
+
+Q = jnp.asarray([[0.0], [1.0], [3.0]])
+
+
+def test_c6_importance_sampling_gives_the_log_of_the_integral():
+    """C6: Q = -a^2 on [-1, 1]. The estimate is low by about var / (2 n), since the logarithm is concave."""
+    exact = np.log(integrate.quad(lambda a: np.exp(-(a**2)), -1.0, 1.0)[0])
+    assert exact == pytest.approx(0.4012216, abs=1e-7)
+    ratio = integrate.quad(lambda a: np.exp(-2.0 * a**2), -1.0, 1.0)[0] * 2.0 / np.exp(2.0 * exact) - 1.0
+    draws = 200_000
+    for samples, printed in ((10, 0.3972), (100, 0.4008)):
+        action = jax.random.uniform(jax.random.key(samples), (samples, draws), minval=-1.0, maxval=1.0)
+        found = np.asarray(sampled_log_sum_exp(-(action**2), jnp.full(action.shape, -np.log(2.0))), np.float64)
+        error = found.std() / np.sqrt(draws)
+        assert found.mean() == pytest.approx(exact - ratio / (2 * samples), abs=4 * error + 2e-4)  # next order: 1 / n^2
+        assert found.mean() == pytest.approx(printed, abs=4 * error + 1e-4)
+        if samples == 10:
+            assert found.mean() + np.log(10.0) == pytest.approx(2.700, abs=2e-3)  # without - log n
+
+
+def test_where_each_half_has_its_own_density_the_integral_is_still_met():
+    """App. F: half uniform, half of the policy; with Q a constant, the mean of 1 / density is the volume only."""
+    samples, draws = 10, 20_000
+    keys = jax.random.split(jax.random.key(0))
+    even = jax.random.uniform(keys[0], (samples, draws), minval=-1.0, maxval=1.0)
+    rising = 2.0 * jnp.sqrt(jax.random.uniform(keys[1], (samples, draws))) - 1.0  # density (1 + a) / 2
+    action = jnp.concatenate([even, rising])
+    density = jnp.concatenate([jnp.full(even.shape, 0.5), (1.0 + rising) / 2.0])
+    integral = np.exp(np.asarray(sampled_log_sum_exp(jnp.log1p(action), jnp.log(density)), np.float64))  # of 1 + a: 2
+    assert integral.mean() == pytest.approx(2.0, abs=4 * integral.std() / np.sqrt(draws))
+
+
+def test_c7_the_robust_mean_is_the_largest_within_the_ball():
+    """C7: uniform weights on Q = (0, 1, 3), chi-square radius 0.1."""
+    found = float(robust_mean(Q, radius=0.1)[0])
+    assert found == pytest.approx(1.727739, abs=1e-6)
+    q, rho = np.asarray(Q[:, 0], np.float64), np.full(3, 1 / 3)
+    ball = {"type": "ineq", "fun": lambda w: 0.1 - np.sum((w - rho) ** 2 / rho)}
+    whole = {"type": "eq", "fun": lambda w: w.sum() - 1.0}
+    best = optimize.minimize(lambda w: -w @ q, rho, constraints=[ball, whole], bounds=[(0, 1)] * 3, tol=1e-12)
+    assert -best.fun == pytest.approx(found, abs=1e-6)
+
+
+def test_a_wide_ball_is_bounded_by_the_robust_mean_from_above():
+    assert float(robust_mean(Q, radius=9.0)[0]) > 3.0  # weights would be negative: no longer attained
+
+
+def test_equal_qs_have_a_finite_slope():
+    slope = jax.grad(lambda q: robust_mean(q, radius=1.0).sum())(jnp.ones((3, 1)))
+    np.testing.assert_allclose(slope, 1 / 3, rtol=1e-6)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(q=st.lists(st.floats(-20.0, 20.0, width=32), min_size=2, max_size=6))
+def test_c8_the_slope_of_log_mean_exp_is_the_softmax(q):
+    """C8: the weights of CQL(rho) are those of rho exp(Q), of which the samples are the rho."""
+    q = jnp.asarray(q, jnp.float32)[:, None]
+    slope = jax.grad(lambda q: log_mean_exp(q).sum())(q)
+    np.testing.assert_allclose(slope[:, 0], jax.nn.softmax(q[:, 0]), atol=1e-6)
+    wide = np.asarray(q, np.float64)
+    np.testing.assert_allclose(log_mean_exp(q), np.log(np.mean(np.exp(wide - wide.max()), 0)) + wide.max(), atol=1e-5)
+
+
+@pytest.mark.parametrize("slack", [-2.0, 0.0, 3.0])
+def test_c9_the_dual_weight_moves_with_the_sign_of_the_slack(slack):
+    """C9: fixed where the gap is the threshold, up where it is larger, down where it is smaller."""
+    loss = lambda log_weight: dual_ascent(log_weight, jnp.float32(slack))  # noqa: E731
+    step = -float(jax.grad(loss)(jnp.float32(0.7)))
+    assert step == pytest.approx(slack * np.exp(0.7), rel=1e-6)
+    assert float(loss(jnp.float32(100.0))) == pytest.approx(-1e6 * slack, rel=1e-5)
+    assert -float(jax.grad(loss)(jnp.float32(100.0))) == pytest.approx(1e6 * slack, rel=1e-5)  # it comes down again
