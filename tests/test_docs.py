@@ -1,5 +1,6 @@
 """The documentation says what the code does: every setting of a method stands on its page with its default."""
 
+import ast
 import dataclasses
 import re
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from extremal.algorithms.registry import METHODS
+from extremal.reproduce.registry import FIGURES
 
 DOCS = Path(__file__).parent.parent / "docs"
 WORDS = {"none": None, "no": False, "yes": True}
@@ -41,3 +43,23 @@ def test_every_method_page_has_the_same_parts(page):
         "What is logged",
         "Measured here",
     ]
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (DOCS / "theory").glob("*.md")))
+def test_every_test_and_figure_that_a_theory_page_names_exists(page):
+    text = (DOCS / "theory" / page).read_text("utf-8")
+    for file, name in re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", text):
+        tree = ast.parse((DOCS.parent / file).read_text("utf-8"))
+        assert not name or name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, name
+    assert set(re.findall(r"extremal reproduce ([a-z][\w-]*)", text)) <= set(FIGURES) | {"all"}
+
+
+@pytest.mark.parametrize("paper", ["xql", "iql", "emaq", "cql", "kl_ball"])
+def test_every_theory_test_stands_on_its_page(paper):
+    """A statement that is checked is also told."""
+    text = (DOCS / "theory" / f"{paper}.md").read_text("utf-8")
+    for file in (DOCS.parent / "tests" / "tabular").glob(f"test_{paper}*.py"):
+        names = {node.name for node in ast.parse(file.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)}
+        tests = {name for name in names if name.startswith("test_")}
+        assert tests
+        assert {name for name in tests if name not in text} == set()
