@@ -157,6 +157,14 @@ def test_a_soft_policy_may_cycle_and_a_smaller_step_ends_it():
     np.testing.assert_allclose(q, found.q[:1], atol=1e-9)
 
 
+def test_a_smaller_step_ends_as_near_to_the_fixed_point():
+    exact, damped = (
+        conservative_control(m3(), Exponential(penalty_weight=1.0), step=step, tolerance=tolerance).q
+        for step, tolerance in ((1.0, 1e-11), (0.05, 1e-6))
+    )
+    np.testing.assert_allclose(damped, exact, rtol=0, atol=1e-6)
+
+
 def test_the_policy_before_as_the_prior_needs_a_soft_policy():
     """CQL(rho) with the greedy policy lowers what is best alone, until it is not the best: there is no fixed point to find."""
     with pytest.raises(DivergedError, match="a change of"):

@@ -88,8 +88,24 @@ def test_lemma_d_4_1_needs_the_distance_of_the_policy():
     off = returned(data, rare) - returned(truth, rare)
     assert off == 1.0
     bound = return_error(data, rare, taken, **known)
-    assert off <= bound <= np.sqrt(2) * (1 + 1e-9)
+    assert off <= bound == pytest.approx(np.sqrt(2))
     assert bound / np.sqrt(2 * (1 + divergence(rare, data.behaviour)[0])) < 0.2 * off
+
+
+def test_lemma_d_4_1_is_met_by_a_step_into_one_of_two_states_for_good():
+    """One action, rewards known, and a coin whose shares came out wrong: the term of the transitions is the error itself."""
+    transition = np.zeros((3, 1, 3))
+    transition[0, 0], transition[1, 0, 1], transition[2, 0, 2] = (0.0, 0.5, 0.5), 1.0, 1.0
+    truth = FiniteMDP(
+        transition=transition, reward=np.array([[0.0], [1.0], [-1.0]]), discount=0.9, start=np.array([1.0, 0.0, 0.0])
+    )
+    came_out = np.array(transition)
+    came_out[0, 0] = 0.0, 0.8, 0.2
+    data, taken = truth.replace(transition=came_out), np.array([[100], [10**14], [10**14]])
+    known = {"reward_constant": 0.0, "transition_constant": 10 * 0.6, "reward_bound": 1.0}
+    off = returned(data, data.behaviour) - returned(truth, data.behaviour)
+    assert off == pytest.approx(0.6 * 0.9 / (1 - 0.9))
+    assert off <= return_error(data, data.behaviour, taken, **known) == pytest.approx(off, rel=1e-4)
 
 
 @every
