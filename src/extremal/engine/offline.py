@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +23,14 @@ class Chunk(NamedTuple):
     finite: jax.Array  # bool: every metric at every update, and every parameter at the end
 
 
+@partial(jax.jit, inline=True)
+def _update(
+    algorithm: Algorithm, state: AgentState, dataset: Dataset, key: jax.Array, index: jax.Array
+) -> tuple[AgentState, Metrics]:
+    """One update, traced once for all the programs that hold it: a loop, replicas, and what asks for its shapes."""
+    return algorithm.update(state, dataset, key, index)
+
+
 def train_chunk(
     algorithm: Algorithm, state: AgentState, dataset: Dataset, key: jax.Array, start: jax.Array, stop: jax.Array
 ) -> tuple[AgentState, Chunk]:
@@ -31,12 +40,12 @@ def train_chunk(
     no generator state. The bounds are traced, so one compiled program serves every length.
     """
 
-    shape = jax.eval_shape(algorithm.update, state, dataset, key, start)[1]
+    shape = jax.eval_shape(_update, algorithm, state, dataset, key, start)[1]
     kind, labels = jax.tree.structure(shape), [name.split("/")[0] for name in sorted(shape)]  # in the order of leaves
 
     def body(index: jax.Array, carry: Any) -> Any:
         state, total, count, failed = carry
-        state, metrics = algorithm.update(state, dataset, jax.random.fold_in(key, index), index)
+        state, metrics = _update(algorithm, state, dataset, jax.random.fold_in(key, index), index)
         found = jnp.stack(jax.tree.leaves(metrics))  # one vector: many scalars would cost a kernel each
         due = algorithm.due(index)
         told = jnp.stack([due[label] for label in labels])
