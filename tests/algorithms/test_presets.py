@@ -129,23 +129,31 @@ def test_presets_are_settings_of_their_method_and_say_where_they_are_printed(nam
 def test_every_preset_builds_its_algorithm(name, which):
     settings = preset(name, which)
     algorithm = settings.algorithm(SPEC, updates=1000)
-    steps = {step.trains: step for step in algorithm.steps}
     assert algorithm.sampler.size == settings.batch_size
+    if hasattr(settings, "target_rate"):
+        assert {slow.rate for slow in algorithm.slow.values()} == {settings.target_rate}
+    scale, shift = transform(algorithm, ScaleReward), transform(algorithm, ShiftReward)
+    wanted = getattr(settings, "reward_range", None), getattr(settings, "reward_shift", None)
+    assert (scale and scale.scale, shift and shift.shift) == wanted
+
+
+@pytest.mark.parametrize(("name", "which"), [(name, which) for name, which in EVERY if name in ("xql", "iql")])
+def test_the_presets_of_the_implicit_family_reach_its_steps(name, which):
+    settings = preset(name, which)
+    algorithm = settings.algorithm(SPEC, updates=1000)
+    steps = {step.trains: step for step in algorithm.steps}
     assert steps["v"].repeat == settings.value_updates
     if settings.policy_schedule == "cosine":
         assert steps["pi"].optimiser.schedule.horizon == 1000
     else:
         assert steps["pi"].optimiser.schedule is None
         assert which.startswith("code/antmaze")
-    assert algorithm.slow["q"].rate == settings.target_rate
     if name == "xql":
         statistic = steps["v"].objective.statistic
         assert (statistic.beta, statistic.clip, statistic.batch_max) == (settings.beta, settings.clip, True)
         assert "log_weight" not in steps
     else:
         assert steps["v"].objective.statistic.expectile == settings.expectile
-    scale, shift = transform(algorithm, ScaleReward), transform(algorithm, ShiftReward)
-    assert (scale and scale.scale, shift and shift.shift) == (settings.reward_range, settings.reward_shift)
 
 
 def test_an_unknown_preset_or_method_is_answered_with_the_nearest():

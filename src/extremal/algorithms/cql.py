@@ -56,6 +56,7 @@ class CQL(ActorCritic):
     """
 
     policy_learning_rate: float = 3e-5
+    """Of the policy; a tenth of the critics', as Theorem 3.3 wants it to change slowly."""
     penalty: Literal["log_sum_exp", "published", "previous_policy", "variance", "policy"] = static(
         default="log_sum_exp"
     )
