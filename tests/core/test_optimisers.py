@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extremal.core.optimiser import SGD, Adam, Cosine, Polyak, descend
+from extremal.core.optimiser import SGD, Adam, AdamW, Cosine, Polyak, WarmUp, descend
 
 GRADIENTS = np.asarray([[1.0, -2.0, 0.0], [0.5, 3.0, 1e-4], [-1.0, 1.0, 1e-4], [4.0, 0.0, 0.0]])
 
@@ -94,3 +94,32 @@ def test_optimisers_and_slow_copies_are_leaves_and_never_recompile():
         optimiser = Adam(learning_rate=rate, schedule=Cosine(horizon=1 / rate), max_norm=rate)
         update(optimiser, Polyak(rate=rate), jnp.ones(2))
     assert len(traces) == 1
+
+
+def adam_w(gradients, rates, decay, start=1.0):
+    """Adam on the gradient, and beside it the rate times `decay` of each parameter."""
+    x, first, second = np.full(3, start), np.zeros(3), np.zeros(3)
+    for t, (g, rate) in enumerate(zip(gradients, rates, strict=True), start=1):
+        first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g**2
+        x = x - rate * ((first / (1 - 0.9**t)) / (np.sqrt(second / (1 - 0.999**t)) + 1e-8) + decay * x)
+    return x
+
+
+def test_adam_w_shrinks_parameters_beside_the_gradients_step():
+    expected = adam_w(GRADIENTS, [0.01] * 4, 0.3)
+    np.testing.assert_allclose(followed(AdamW(learning_rate=0.01, weight_decay=0.3)), expected, rtol=1e-5)
+    np.testing.assert_allclose(followed(AdamW(weight_decay=0.0)), adam(GRADIENTS, [1e-4] * 4), rtol=1e-6)
+
+
+def test_adam_w_takes_a_schedule_and_a_bound():
+    length = np.linalg.norm(GRADIENTS, axis=1, keepdims=True)
+    rates = 0.01 * np.asarray([1 / 3, 2 / 3, 1.0, 1.0])
+    expected = adam_w(GRADIENTS * np.minimum(1.0, 2.0 / length), rates, 0.3)
+    optimiser = AdamW(learning_rate=0.01, weight_decay=0.3, schedule=WarmUp(updates=3.0), max_norm=2.0)
+    np.testing.assert_allclose(followed(optimiser), expected, rtol=1e-5)
+
+
+def test_the_warm_up_rises_in_equal_steps_to_one_and_stays_there():
+    factor = WarmUp(updates=4.0)
+    assert [float(factor(count)) for count in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    assert float(WarmUp(updates=1.0)(0)) == 1.0

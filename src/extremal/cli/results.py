@@ -49,12 +49,16 @@ class Evaluate:
     seed: int = 0
     environment: str | None = None
     """Simulator, instead of the dataset's own."""
+    target_return: float | None = None
+    """Return that a method conditioned on returns (dt) is asked for, instead of its setting."""
     json: Json = False
 
     def run(self) -> int:
         from extremal.runs.run import Run
 
-        found = Run(self.run_path).evaluate(episodes=self.episodes, seed=self.seed, environment=self.environment)
+        found = Run(self.run_path).evaluate(
+            episodes=self.episodes, seed=self.seed, environment=self.environment, target_return=self.target_return
+        )
         if self.json:
             print_json(found.to_json())
         else:

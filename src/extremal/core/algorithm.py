@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam, Optimiser, Polyak, descend
 from extremal.core.record import record, static
-from extremal.core.types import AgentState, Batch, Metrics, Objective, Transform
+from extremal.core.types import AgentState, Batch, Metrics, Objective, Sampler, SequenceBatch, Transform
 
 
 @record
@@ -41,7 +41,7 @@ class Step:
         running = (index >= self.start) & ((index - self.start) % self.every == 0)
         return running if self.stop is None else running & (index < self.stop)
 
-    def take(self, state: AgentState, batch: Batch, key: jax.Array, earlier: Metrics) -> tuple[AgentState, Metrics]:
+    def take(self, state: AgentState, batch: Any, key: jax.Array, earlier: Metrics) -> tuple[AgentState, Metrics]:
         """One update of `trains`; its metrics come back as `<label>/<metric>`."""
         trains, label, online = self.trains, self.label, state.online
 
@@ -62,8 +62,34 @@ class Transitions:
 
     size: int = static()
 
+    @property
+    def length(self) -> int:
+        return 1
+
     def sample(self, dataset: Any, key: jax.Array) -> Batch:
         return dataset.sample(key, self.size)
+
+    def at(self, dataset: Any, row: Any) -> Batch:
+        return dataset.row(row)
+
+
+@record
+class Windows:
+    """A batch is `size` windows of up to `length` steps of one episode; where one begins is drawn uniformly over all rows.
+
+    So an episode is drawn in proportion to its steps, and its step t is in min(t + 1, `length`) of the windows.
+
+    Source: [chen2021] (its published code).
+    """
+
+    size: int = static()
+    length: int = static()
+
+    def sample(self, dataset: Any, key: jax.Array) -> SequenceBatch:
+        return dataset.sample_windows(key, self.size, self.length)
+
+    def at(self, dataset: Any, row: Any) -> SequenceBatch:
+        return dataset.window(row, self.length)
 
 
 @record
@@ -80,13 +106,14 @@ class Algorithm:
 
     `networks` is a record with `init(key) -> NamedTuple of networks`. Each step sees what the previous ones left;
     `target` is the constant networks with the slow copies put in their places; `earlier` holds the metrics of the
-    steps before, so that nothing is computed twice.
+    steps before, so that nothing is computed twice. `act` is called with the networks and prepared observations; one that
+    has a `start(online, count)` remembers its episodes, and is called as `play` calls it.
     """
 
     networks: Any
     steps: tuple[Step, ...]
     slow: Mapping[str, Polyak]
-    sampler: Transitions
+    sampler: Sampler
     prepare: tuple[Transform, ...] = ()
     act: Any = Greedy()
 
@@ -141,7 +168,7 @@ class Algorithm:
         """By step, whether it is taken at update `index`."""
         return {step.label: step.due(index) for step in self.steps}
 
-    def measure(self, state: AgentState, batch: Batch) -> Metrics:
+    def measure(self, state: AgentState, batch: Any) -> Metrics:
         """Every step's loss and metrics on `batch`, with nothing updated and nothing random: for held-out data."""
         metrics: Metrics = {}
         target = state.online._replace(**state.target)
@@ -152,7 +179,30 @@ class Algorithm:
 
     def action(self, online: Any, observation: jax.Array) -> jax.Array:
         """[B, A] actions in the environment's units for raw observations [B, O]."""
-        action = self.act(online, self.prepared(observation))
+        return self._raw(self.act(online, self.prepared(observation)))
+
+    @property
+    def remembers(self) -> bool:
+        """Whether an action depends on more of the episode than the observation: then `start` and `play` serve."""
+        return hasattr(self.act, "start")
+
+    def start(self, online: Any, count: int) -> Any:
+        """What is remembered of `count` episodes before their first steps."""
+        return self.act.start(online, count)
+
+    def play(
+        self, online: Any, observation: jax.Array, reward: jax.Array, fresh: jax.Array, memory: Any
+    ) -> tuple[jax.Array, Any]:
+        """Actions [B, A] as of `action`, and what is remembered from here on.
+
+        Args:
+            reward: [B] what the last action brought; fresh: [B] bool, an episode begins here and what was before is over.
+        """
+        action, memory = self.act(online, self.prepared(observation), reward, fresh, memory)
+        return self._raw(action), memory
+
+    def _raw(self, action: jax.Array) -> jax.Array:
+        """Actions of the networks in the environment's units."""
         for transform in reversed(self.prepare):
             action = transform.action(action)
         return action

@@ -29,6 +29,16 @@ class Cosine:
 
 
 @record
+class WarmUp:
+    """Factor on the learning rate: a straight line to 1, which the update number `updates` (counted from 1) has first."""
+
+    updates: float
+
+    def __call__(self, count: jax.typing.ArrayLike) -> jax.Array:
+        return jnp.minimum((jnp.asarray(count, jnp.float32) + 1.0) / self.updates, 1.0)
+
+
+@record
 class Adam:
     """Adam, with an optional schedule of the rate and an optional bound on the global norm of the gradient.
 
@@ -36,13 +46,29 @@ class Adam:
     """
 
     learning_rate: float = 3e-4
-    schedule: Cosine | None = None
+    schedule: Cosine | WarmUp | None = None
     max_norm: float | None = None
 
     def transform(self) -> optax.GradientTransformation:
-        rate, schedule = self.learning_rate, self.schedule
-        adam = optax.adam(rate if schedule is None else lambda count: rate * schedule(count))
-        return adam if self.max_norm is None else optax.chain(optax.clip_by_global_norm(self.max_norm), adam)
+        return _bounded(self.max_norm, optax.adam(_rate(self.learning_rate, self.schedule)))
+
+
+@record
+class AdamW:
+    """Adam that also shrinks every parameter by its rate times `weight_decay`, beside the gradient's step.
+
+    Source: [loshchilov2019] Algorithm 2.
+    Differs from the paper: the decay is scaled by the learning rate, as in every published library.
+    """
+
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-4
+    schedule: Cosine | WarmUp | None = None
+    max_norm: float | None = None
+
+    def transform(self) -> optax.GradientTransformation:
+        rate = _rate(self.learning_rate, self.schedule)
+        return _bounded(self.max_norm, optax.adamw(rate, weight_decay=self.weight_decay))
 
 
 @record
@@ -53,6 +79,14 @@ class SGD:
 
     def transform(self) -> optax.GradientTransformation:
         return optax.sgd(self.learning_rate)
+
+
+def _rate(rate: float, schedule: Cosine | WarmUp | None) -> Any:
+    return rate if schedule is None else lambda count: rate * schedule(count)
+
+
+def _bounded(max_norm: float | None, follow: optax.GradientTransformation) -> optax.GradientTransformation:
+    return follow if max_norm is None else optax.chain(optax.clip_by_global_norm(max_norm), follow)
 
 
 def descend(optimiser: Optimiser, gradient: Any, state: Any, params: Any) -> tuple[Any, Any]:

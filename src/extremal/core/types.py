@@ -22,6 +22,19 @@ class Batch(NamedTuple):
     terminated: jax.Array  # [B], 1.0 where the MDP ended; a time limit is not an end
 
 
+class SequenceBatch(NamedTuple):
+    """B windows of L steps, each from one episode; where the episode ends sooner its steps stand on the right.
+
+    What is not valid is padding, and 0 everywhere.
+    """
+
+    observation: jax.Array  # [B, L, O]
+    action: jax.Array  # [B, L, A]
+    return_to_go: jax.Array  # [B, L], what the episode brings from this step on, undiscounted
+    timestep: jax.Array  # [B, L] int32, steps of the episode before this one
+    valid: jax.Array  # [B, L] bool
+
+
 class AgentState(NamedTuple):
     """Everything that an update changes."""
 
@@ -32,23 +45,34 @@ class AgentState(NamedTuple):
 
 @record
 class Spec:
-    """What a method must know of the data before it builds networks: shapes, and the range of an action."""
+    """What a method must know of the data before it builds networks: shapes, the range of an action, the best return."""
 
     observation: tuple[int, ...] = static()
     action: tuple[int, ...] = static()
     actions: int | None = static(default=None)  # number of discrete actions; None for continuous ones
+    best_return: float | None = static(default=None)  # of an episode, undiscounted: what a method may be asked for
 
 
 class Objective(Protocol):
     """What one network minimises: `online.<trains>` moves, everything else is constant.
 
     `target` is the constant networks with the slow copies put in their places, `earlier` the metrics of the steps before.
-    Without a key nothing is random: no dropout, no extra actions (for measuring on held-out data).
+    `batch` is what the sampler draws: a `Batch`, or a `SequenceBatch`. Without a key nothing is random: no dropout, no
+    extra actions (for measuring on held-out data).
     """
 
     def __call__(
-        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+        self, online: Any, target: Any, batch: Any, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]: ...
+
+
+class Sampler(Protocol):
+    """What a batch is: rows, or windows of rows."""
+
+    @property
+    def length(self) -> int: ...  # steps in one entry of a batch
+    def sample(self, dataset: Any, key: jax.Array) -> Any: ...
+    def at(self, dataset: Any, row: Any) -> Any: ...  # the batch whose entries begin at `row` [B]
 
 
 class Transform(Protocol):

@@ -23,7 +23,7 @@ import numpy as np
 
 from extremal.core.errors import DataError
 from extremal.core.record import record, static
-from extremal.core.types import Batch, Spec
+from extremal.core.types import Batch, SequenceBatch, Spec
 from extremal.data.invariants import check, column, contiguous, finite, flag, real, same_rows, whole
 
 
@@ -54,6 +54,7 @@ class Dataset:
     truncated: Any  # [N] bool: a limit cut the episode here, its value goes on (only on an episode's last row)
     starts: Any  # [E + 1] int32: first row of each episode, and N
     slot: Any  # [N] int32: where row i finds its observation
+    return_to_go: Any = None  # [N] float32: what the episode brings from this row on (`with_returns_to_go`); not hashed
     card: Card = static(default=Card())
 
     def __post_init__(self) -> None:
@@ -171,7 +172,12 @@ class Dataset:
 
     @property
     def spec(self) -> Spec:
-        return Spec(observation=self.observation.shape[1:], action=self.action.shape[1:], actions=self.card.actions)
+        return Spec(
+            observation=self.observation.shape[1:],
+            action=self.action.shape[1:],
+            actions=self.card.actions,
+            best_return=float(self.returns.max()),
+        )
 
     @property
     def lengths(self) -> np.ndarray:
@@ -198,11 +204,46 @@ class Dataset:
         """`size` transitions drawn uniformly with replacement; works inside a compiled program."""
         return self.row(jax.random.randint(key, (size,), 0, self.rows))
 
+    def window(self, row: Any, length: int) -> SequenceBatch:
+        """The `length` steps from `row` [B] on, or as many as the episode still has, on the right; in a program, too.
+
+        Raises:
+            DataError: the returns to go were not computed.
+        """
+        if self.return_to_go is None:
+            raise DataError("is not there; windows need `with_returns_to_go()`", field="return_to_go")
+        row = jnp.asarray(row, jnp.int32)
+        episode = self.slot[row] - row  # every episode before this one has one slot more than rows
+        padding = length - jnp.minimum(self.starts[episode + 1] - row, length)
+        place = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), (*row.shape, length)) - padding[:, None]
+        valid, at = place >= 0, row[:, None] + jnp.maximum(place, 0)
+        only = lambda x: jnp.where(jnp.expand_dims(valid, tuple(range(2, x.ndim))), x, jnp.zeros((), x.dtype))  # noqa: E731
+        return SequenceBatch(
+            observation=only(self.observation[self.slot[at]]),
+            action=only(self.action[at]),
+            return_to_go=only(self.return_to_go[at]),
+            timestep=only(at - self.starts[episode][:, None]),
+            valid=valid,
+        )
+
+    def sample_windows(self, key: jax.Array, size: int, length: int) -> SequenceBatch:
+        """`size` windows whose first steps are drawn uniformly over all rows, with replacement; in a program, too."""
+        return self.window(jax.random.randint(key, (size,), 0, self.rows), length)
+
     # ---- changing --------------------------------------------------------------------------------------------------
 
     def replace(self, **fields: Any) -> Dataset:
-        """A copy with some fields replaced, checked again."""
+        """A copy with some fields replaced, checked again; other rewards leave no returns to go."""
+        if "reward" in fields:
+            fields = {"return_to_go": None} | fields
         return dataclasses.replace(self, **fields)
+
+    def with_returns_to_go(self) -> Dataset:
+        """A copy that knows for each row what its episode brings from there on, undiscounted."""
+        starts, total = np.asarray(self.starts), np.cumsum(np.asarray(self.reward, np.float64))
+        before = np.append(0.0, total)[:-1]
+        found = np.repeat(total[starts[1:] - 1], self.lengths) - before
+        return self.replace(return_to_go=found.astype(np.float32))
 
     def select(self, episodes: Any) -> Dataset:
         """The episodes with these numbers, in this order."""

@@ -130,8 +130,16 @@ class BestEpisodes(_Unchanged):
         return dataset.select(np.sort(order[:kept]))
 
 
+@record
+class ReturnsToGo(_Unchanged):
+    """For each step, what its episode brings from there on, in the units of the rewards that stand before it."""
+
+    def apply(self, dataset: Dataset) -> Dataset:
+        return dataset.with_returns_to_go()
+
+
 _KNOWN: dict[str, Any] = {
-    t.__name__: t for t in (RescaleAction, NormaliseObservation, ScaleReward, ShiftReward, BestEpisodes)
+    t.__name__: t for t in (RescaleAction, NormaliseObservation, ScaleReward, ShiftReward, BestEpisodes, ReturnsToGo)
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from extremal.core.errors import ConfigError, DivergedError, SpecError
+from extremal.core.policy import Policy
 from extremal.envs.make import make
 
 if TYPE_CHECKING:
@@ -26,6 +27,16 @@ class Episodes:
     success: np.ndarray | None  # [E] bool, seen at any step; None: the environment does not report it
     steps_to_goal: np.ndarray  # [E] float64, steps until success was first seen; NaN: it was not
     trajectories: tuple[np.ndarray, ...]  # observations [T + 1, *O] of the first episodes
+
+
+@dataclasses.dataclass
+class _Stateless:
+    """A function of observations, as a player that remembers nothing."""
+
+    act: Act
+
+    def receive(self, reward: np.ndarray, fresh: np.ndarray) -> None:
+        """What it brought changes nothing."""
 
 
 @dataclasses.dataclass
@@ -51,7 +62,7 @@ class _Running:
 
 
 def rollout(
-    act: Act,
+    act: Act | Policy,
     environment: str | Callable[[], gymnasium.Env],
     *,
     episodes: int,
@@ -62,7 +73,7 @@ def rollout(
     """Run `episodes` episodes, `parallel` at a time.
 
     Args:
-        act: actions [B, *A] in the environment's units for observations [B, *O] float32. B is always min(parallel, episodes),
+        act: a policy, or a function: actions [B, *A] in the environment's units for observations [B, *O] float32. B is always min(parallel, episodes),
             so a compiled policy compiles once; rows whose episode is over hold what was seen last, and their actions are
             not used. Actions are clipped to the bounds of the action space.
         environment: a name for `extremal.envs.make`, or a function that makes a Gymnasium environment with an end.
@@ -96,8 +107,10 @@ def rollout(
     )
 
 
-def _run(act: Act, simulators: Sequence[gymnasium.Env], episodes: int, seed: int, keep: int) -> list[_Running]:
+def _run(act: Act | Policy, simulators: Sequence[gymnasium.Env], episodes: int, seed: int, keep: int) -> list[_Running]:
     observations = np.zeros((len(simulators), *_shape(simulators[0])), np.float32)
+    rewards, fresh = np.zeros(len(simulators), np.float32), np.zeros(len(simulators), bool)
+    player = act.start(len(simulators)) if isinstance(act, Policy) else _Stateless(act)
     waiting = iter(range(episodes))
     running: dict[int, _Running] = {}
     finished: list[_Running] = []
@@ -107,20 +120,22 @@ def _run(act: Act, simulators: Sequence[gymnasium.Env], episodes: int, seed: int
         running.pop(slot, None)
         if (number := next(waiting, None)) is not None:
             start, _ = simulators[slot].reset(seed=episode_seed(seed, number))
-            observations[slot] = start
+            observations[slot], fresh[slot] = start, True
             running[slot] = _Running(number, [observations[slot].copy()] if number < keep else None)
 
     for slot in range(len(simulators)):
         begin(slot)
     while running:
-        actions = _valid(act(observations.copy()), simulators)
+        actions = _valid(player.act(observations.copy()), simulators)
+        fresh[:] = False
         for slot, episode in list(running.items()):
             observation, reward, terminated, truncated, info = simulators[slot].step(actions[slot])
-            observations[slot] = observation
+            observations[slot], rewards[slot] = observation, reward
             episode.add(observations[slot].copy(), float(reward), info)
             if terminated or truncated:
                 finished.append(episode)
                 begin(slot)
+        player.receive(rewards, fresh)
     return finished
 
 

@@ -50,9 +50,13 @@ class Plan:
     def environment(self) -> str | None:
         return self.dataset["environment"]
 
-    def algorithm(self, replica: int) -> Algorithm:
-        """The algorithm of one replica, ready to act."""
-        settings = dataclasses.replace(self.settings, **self.replicas[replica][1])
+    def algorithm(self, replica: int, **changes: Any) -> Algorithm:
+        """The algorithm of one replica, ready to act; with other settings, where `changes` are given.
+
+        Raises:
+            ConfigError: the method has no such setting.
+        """
+        settings = config.from_json(self.settings, {**self.replicas[replica][1], **changes})
         return dataclasses.replace(settings.algorithm(self.spec, updates=self.updates), prepare=self.prepare)
 
     def to_json(self) -> dict[str, Any]:
@@ -103,7 +107,12 @@ def _plan(value: Mapping[str, Any]) -> Plan:
         settings=config.from_json(method(value["method"]).default, value["settings"]),
         replicas=tuple((r["seed"], r["overrides"]) for r in value["replicas"]),
         dataset=value["dataset"],
-        spec=Spec(observation=tuple(spec["observation"]), action=tuple(spec["action"]), actions=spec["actions"]),
+        spec=Spec(
+            observation=tuple(spec["observation"]),
+            action=tuple(spec["action"]),
+            actions=spec["actions"],
+            best_return=value["dataset"]["statistics"]["return"]["max"],
+        ),
         prepare=tuple(transforms.from_json(t) for t in value["prepare"]),
         **{name: value[name] for name in ("updates", "evaluate_every", "log_every", "episodes", "holdout")},
     )

@@ -53,25 +53,32 @@ class Run:
     def results(self) -> list[dict[str, Any]]:
         return self.summary["results"]
 
-    def policy(self, replica: int = 0) -> Policy:
-        """The policy of one replica at the last checkpoint."""
+    def policy(self, replica: int = 0, *, target_return: float | None = None) -> Policy:
+        """The policy of one replica at the last checkpoint; asked for another return, where `target_return` is given."""
         plan = self.plan
         if not 0 <= replica < len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
         states, _, _ = load_checkpoint(plan, self.path)
-        return Policy(plan.algorithm(replica), take(states.online, replica))
+        return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica))
 
     def evaluate(
-        self, *, episodes: int = 100, seed: int = 0, environment: str | None = None, keep: int = 0
+        self,
+        *,
+        episodes: int = 100,
+        seed: int = 0,
+        environment: str | None = None,
+        keep: int = 0,
+        target_return: float | None = None,
     ) -> Evaluation:
         """Every replica at its last checkpoint, mean action, in the simulator.
 
         Args:
             episodes: per replica. seed: of the episodes. environment: instead of the dataset's own.
             keep: how many of the first episodes' trajectories to keep.
+            target_return: what a method conditioned on returns is asked for, instead of its setting.
 
         Raises:
-            ConfigError: there is no simulator to evaluate in.
+            ConfigError: there is no simulator to evaluate in, or the method is not conditioned on returns.
         """
         from extremal.evaluation.measures import Evaluation
         from extremal.evaluation.rollout import rollout
@@ -83,7 +90,7 @@ class Run:
         states, _, _ = load_checkpoint(plan, self.path)
         found = [
             rollout(
-                Policy(plan.algorithm(r), take(states.online, r)).act,
+                Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r)),
                 where,
                 episodes=episodes,
                 seed=evaluation_seed(seed, r),
@@ -94,9 +101,17 @@ class Run:
         return Evaluation(tuple(found), plan.dataset["reference"] if where == plan.environment else None)
 
 
-def load(path: str | os.PathLike[str], replica: int = 0) -> Policy:
-    """The policy that the run in `path` trained: `act(observation)` in the environment's units, and `value(observation)`."""
-    return Run(Path(path)).policy(replica)
+def _asked(target_return: float | None) -> dict[str, float]:
+    return {} if target_return is None else {"target_return": target_return}
+
+
+def load(path: str | os.PathLike[str], replica: int = 0, *, target_return: float | None = None) -> Policy:
+    """The policy that the run in `path` trained: `act(observation)` in the environment's units, and `value(observation)`.
+
+    A method that remembers its episode acts through `start()`; one that is conditioned on returns may be asked for another
+    one by `target_return`.
+    """
+    return Run(Path(path)).policy(replica, target_return=target_return)
 
 
 def train(

@@ -17,7 +17,7 @@ from extremal.core.algorithm import Algorithm
 from extremal.core.errors import DivergedError, RunError
 from extremal.core.files import atomic, write_json
 from extremal.core.policy import Policy
-from extremal.core.types import Batch
+from extremal.core.types import Sampler
 from extremal.data.dataset import Dataset
 from extremal.engine.loop import Divergence, Progress, train
 from extremal.engine.replicas import init_replicas, run_keys, stack, take
@@ -30,7 +30,7 @@ from extremal.runs.summary import summary
 KEPT = 2  # checkpoints
 SHOWN_EVERY = 10.0  # seconds between two writings of metrics.csv, so that a run can be followed between checkpoints
 DRAWN = 6  # trajectories of the last evaluation of the first replica, for the picture of a maze
-HELD_OUT_ROWS = 4096  # at most, in the batch on which held-out losses are measured
+HELD_OUT_ROWS = 4096  # steps at most, in the batch on which held-out losses are measured
 
 
 class Watcher(Protocol):
@@ -120,7 +120,7 @@ class Training:
             row |= {name: float(value[r]) for name, value in sorted(progress.metrics.items())}
             if due and self.held_out is not None:
                 state = take(progress.states, int(r))
-                found = _measure(self.algorithms[r], state, _head(self.held_out))
+                found = _measure(self.algorithms[r], state, _head(self.algorithms[r].sampler, self.held_out))
                 row |= {f"heldout/{name}": float(value) for name, value in sorted(found.items())}
             row |= {"seconds": progress.seconds, "updates_per_second": rate}
             self.metrics.add(row)
@@ -147,7 +147,7 @@ class Training:
             policy = Policy(self.algorithms[r], take(progress.states.online, int(r)))
             seed = evaluation_seed(self.plan.seeds[r], progress.update)
             keep = DRAWN if r == 0 and progress.update == self.plan.updates else 0
-            found = rollout(policy.act, self.plan.environment, episodes=self.plan.episodes, seed=seed, keep=keep)
+            found = rollout(policy, self.plan.environment, episodes=self.plan.episodes, seed=seed, keep=keep)
             if keep and (size := maze_size(self.plan.environment)) is not None:
                 with atomic(self.path / "maze.npz") as temporary, temporary.open("wb") as file:
                     np.savez_compressed(file, allow_pickle=False, **value_map(policy, size, found.trajectories))
@@ -183,14 +183,15 @@ class Training:
 
 
 @jax.jit
-def _measure(algorithm: Algorithm, state: Any, batch: Batch) -> dict[str, jax.Array]:
+def _measure(algorithm: Algorithm, state: Any, batch: Any) -> dict[str, jax.Array]:
     return algorithm.measure(state, batch)
 
 
-def _head(dataset: Dataset) -> Batch:
-    """Rows spread evenly over a dataset, the same at every call."""
-    rows = np.linspace(0, dataset.rows - 1, min(dataset.rows, HELD_OUT_ROWS)).astype(np.int32)
-    return jax.tree.map(jax.numpy.asarray, dataset.row(rows))
+def _head(sampler: Sampler, dataset: Dataset) -> Any:
+    """A batch spread evenly over a dataset, the same at every call."""
+    count = max(min(dataset.rows, HELD_OUT_ROWS // sampler.length), 1)
+    rows = np.linspace(0, dataset.rows - 1, count).astype(np.int32)
+    return jax.tree.map(jax.numpy.asarray, sampler.at(dataset, rows))
 
 
 def evaluation_seed(seed: int, update: int) -> int:
