@@ -294,7 +294,11 @@ def test_the_policy_is_a_distribution_under_which_q_has_the_operator_s_value(ope
     assert value == pytest.approx(share @ q - penalty, abs=1e-9)
 
 
-@pytest.mark.parametrize(("operator", "at"), [case for case in CASES if case[0] is not soft_expected_maximum], ids=str)
+@pytest.mark.parametrize(
+    ("operator", "at"),
+    [case for case in CASES if case[0] is not soft_expected_maximum],
+    ids=lambda x: getattr(x, "__name__", None) or str(x),
+)
 def test_the_policy_is_the_derivative_of_the_operator(operator, at):
     step = 1e-5
     slope = [
