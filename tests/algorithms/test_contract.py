@@ -14,12 +14,16 @@ import pytest
 
 import extremal
 from extremal import cli
+from extremal.algorithms.awac import AWAC
 from extremal.algorithms.cql import CQL
+from extremal.algorithms.decision_transformer import DT
 from extremal.algorithms.iql import IQL
+from extremal.algorithms.onestep import Onestep
 from extremal.algorithms.registry import METHODS
 from extremal.algorithms.sac import SAC
 from extremal.algorithms.td3 import TD3
 from extremal.algorithms.xql import XQL
+from extremal.core.policy import Policy
 from extremal.data.dataset import Dataset
 from extremal.data.transforms import prepare
 from extremal.engine.offline import train_chunk
@@ -32,11 +36,16 @@ CASES = {name: dataclasses.replace(method.default, **SMALL) for name, method in 
     "xql, as published": XQL(
         normaliser="batch_max", value_updates=2, random_actions=2, value_layer_norm=True, huber=20.0, **SMALL
     ),
+    "dt": DT(context=4, depth=2, heads=2, timesteps=6, warm_up=10, **SMALL),
     "xql, its own weight": XQL(policy_weight="statistic", normaliser="none", max_gradient_norm=1.0, **SMALL),
     "cql, as published": CQL(
         penalty="published", square=1.0, warm_start=10, threshold=5.0, threshold_on="weighted_gap", samples=2, **SMALL
     ),
-    "iql, dropout": IQL(policy_dropout=0.1, policy_schedule="constant", reward_shift=-1.0, **SMALL),
+    "iql, dropout, policy afterwards": IQL(
+        policy_dropout=0.1, policy_schedule="constant", reward_shift=-1.0, extract_after=0.4, **SMALL
+    ),
+    "awac, as published": AWAC(policy_weight="batch_softmax", policy_depth=3, critics=4, **SMALL),
+    "onestep, reverse KL": Onestep(improvement="reverse_kl", extract_after=None, **SMALL),
 }
 
 ALL = 40  # updates
@@ -168,8 +177,8 @@ def test_replicas_are_what_a_loop_over_seeds_and_hyperparameters_gives(case, how
     alone = [case.train(until=ALL, algorithm=algorithm, seed=seed)[0] for algorithm, seed in case.replicas]
     for replica, state in enumerate(alone):
         assert close(take(states, replica), state), f"replica {replica}"
-    weights = np.asarray(states.online.pi.net.layers[0].weight)
-    assert len({weight.tobytes() for weight in weights}) == len(case.replicas), "two replicas are one and the same"
+    weights = [np.asarray(leaf) for leaf in jax.tree.leaves(states.online.pi)]
+    assert len({tuple(x[r].tobytes() for x in weights) for r in range(len(alone))}) == len(case.replicas), "two replicas are one and the same"
 
 
 @pytest.fixture
@@ -213,7 +222,7 @@ def test_metrics_are_named_by_network(case):
     assert {name.split("/")[0] for name in chunk.mean} == labels
     assert all(step.label.endswith(step.trains) for step in case.algorithm.steps)
     assert {f"{label}/loss" for label in labels} <= chunk.mean.keys()
-    measured = case.algorithm.measure(state, case.data.row(np.arange(5)))
+    measured = case.algorithm.measure(state, case.algorithm.sampler.at(case.data, np.arange(5)))
     assert measured.keys() == chunk.mean.keys()
 
 
@@ -229,6 +238,7 @@ LIVE = {  # every bound is met and every optional part is there, so that each nu
     XQL: XQL(beta=0.3, clip=0.5, max_weight=1.2, huber=0.2, max_gradient_norm=8.0, policy_dropout=0.2),
     IQL: IQL(max_weight=1.2, huber=0.2, max_gradient_norm=8.0, policy_dropout=0.2),
     extremal.BC: extremal.BC(policy_dropout=0.2),
+    DT: DT(context=3, warm_up=4, timesteps=6, return_scale=2.0, weight_decay=0.5),
     CQL: CQL(
         policy_learning_rate=0.02,
         entropy_learning_rate=0.02,
@@ -241,18 +251,29 @@ LIVE = {  # every bound is met and every optional part is there, so that each nu
         backup_samples=2,
         warm_start=2,
     ),
+    AWAC: AWAC(max_weight=1.2, policy_learning_rate=0.02),
+    Onestep: Onestep(max_weight=1.2, extract_after=0.25),
     SAC: SAC(policy_learning_rate=0.02, entropy_learning_rate=0.02),
     TD3: TD3(policy_learning_rate=0.02, target_noise=0.3, target_noise_clip=0.2, target_rate=0.5, cloning=2.5),
 }
 
 
 def trained(settings, updates=6):
-    """The networks after a few updates; large steps, so that a change shows."""
+    """The networks after a few updates, large steps so that a change shows; and what they do in an episode's third step."""
     algorithm = settings.algorithm(data().spec, updates=2 * updates)
     _, prepared = prepare(algorithm.prepare, data())
     algorithm = dataclasses.replace(algorithm, prepare=())
     state = algorithm.init(jax.random.key(0))
-    return PROGRAM(algorithm, state, prepared.device(), jax.random.key(1), at(0), at(updates))[0].online
+    online = PROGRAM(algorithm, state, prepared.device(), jax.random.key(1), at(0), at(updates))[0].online
+    return online, third_action(Policy(algorithm, online)) if algorithm.remembers else None
+
+
+def third_action(policy):
+    player = policy.start(2)
+    for step in range(3):
+        action = player.act(np.full((2, 3), 1.0 + step))
+        player.receive([0.5, -0.5])
+    return action
 
 
 def others(value, hint) -> list:

@@ -2,79 +2,13 @@
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from by_hand import SMALL, UPDATES, adam, backward, close, forward, of_library, replay
 
 from extremal.algorithms.bc import BC
 from extremal.algorithms.iql import IQL
 from extremal.algorithms.xql import XQL
-from extremal.data.dataset import Dataset
-
-UPDATES = 5
-KEY = jax.random.key(7)
-SMALL = {"width": 12, "batch_size": 24, "learning_rate": 3e-3}
-
-
-# ---- networks and their gradients, by hand ------------------------------------------------------------------------
-# A network is a dict of arrays: w0, b0, w1, ... and s0, o0, ... where it has layer normalisation.
-
-
-def of_library(mlp):
-    found = {}
-    for depth, layer in enumerate(mlp.layers):
-        found |= {f"w{depth}": layer.weight, f"b{depth}": layer.bias}
-    for depth, norm in enumerate(mlp.norms):
-        found |= {f"s{depth}": norm.scale, f"o{depth}": norm.offset}
-    return {name: np.asarray(value, np.float64) for name, value in found.items()}
-
-
-def forward(net, x):
-    """The output [B, outputs], and what the backward pass needs."""
-    last = sum(name[0] == "w" for name in net) - 1
-    tape = []
-    for depth in range(last):
-        a, unit, deviation = x @ net[f"w{depth}"] + net[f"b{depth}"], None, None
-        if f"s{depth}" in net:
-            deviation = np.sqrt(a.var(axis=1, keepdims=True) + 1e-6)
-            unit = (a - a.mean(axis=1, keepdims=True)) / deviation
-            a = unit * net[f"s{depth}"] + net[f"o{depth}"]
-        tape.append((x, a, unit, deviation))
-        x = np.maximum(a, 0.0)
-    return x @ net[f"w{last}"] + net[f"b{last}"], [*tape, (x,)]
-
-
-def backward(net, tape, slope):
-    """The gradient of every array, from the slope in the output [B, outputs]."""
-    *hidden, (x,) = tape
-    last = len(hidden)
-    found = {f"w{last}": x.T @ slope, f"b{last}": slope.sum(axis=0)}
-    for depth in reversed(range(last)):
-        x, a, unit, deviation = hidden[depth]
-        slope = (slope @ net[f"w{depth + 1}"].T) * (a > 0)
-        if unit is not None:
-            found |= {f"s{depth}": (slope * unit).sum(axis=0), f"o{depth}": slope.sum(axis=0)}
-            slope = slope * net[f"s{depth}"]
-            along = (slope * unit).mean(axis=1, keepdims=True)
-            slope = (slope - slope.mean(axis=1, keepdims=True) - unit * along) / deviation
-        found |= {f"w{depth}": x.T @ slope, f"b{depth}": slope.sum(axis=0)}
-    return found
-
-
-def adam(params, gradient, memory, rate, max_norm=None):
-    """Kingma & Ba, Algorithm 1; the gradient is first shortened to `max_norm`."""
-    memory["count"] = memory.get("count", 0) + 1
-    length = np.sqrt(sum(np.sum(g**2) for g in gradient.values()))
-    shorten = 1.0 if max_norm is None or length < max_norm else max_norm / length
-    for name in params:
-        g = gradient[name] * shorten
-        first, second = memory.get(name, (0.0, 0.0))
-        first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g**2
-        memory[name] = first, second
-        step = (first / (1 - 0.9 ** memory["count"])) / (np.sqrt(second / (1 - 0.999 ** memory["count"])) + 1e-8)
-        params[name] = params[name] - rate * step
-
 
 # ---- the methods --------------------------------------------------------------------------------------------------
 
@@ -121,7 +55,7 @@ class Reference:
         s, q = self.settings, self.slow_q(batch)
         v, tape = forward(self.v, batch.observation)
         loss, slope, weight = self.value_slope(q, v[:, 0])
-        gradient = backward(self.v, tape, slope[:, None])
+        gradient, _ = backward(self.v, tape, slope[:, None])
         adam(self.v, gradient, self.memory["v"], s.learning_rate, s.max_gradient_norm)
         found = {"loss": loss, "mean": v.mean(), "advantage": np.mean(q - v[:, 0]), "weight": weight}
         return {f"v/{name}": value for name, value in found.items()}
@@ -146,7 +80,7 @@ class Reference:
         z = (batch.action - mean) / deviation
         log_prob = np.sum(-(z**2) / 2 - self.pi["log_std"] - np.log(2 * np.pi) / 2, axis=1)
         share = weight[:, None] / len(weight)
-        gradient = backward(net, tape, -share * z / deviation * (1 - mean**2))
+        gradient, _ = backward(net, tape, -share * z / deviation * (1 - mean**2))
         gradient["log_std"] = -np.sum(share * (z**2 - 1), axis=0)
         cosine = (1 + np.cos(np.pi * update / UPDATES)) / 2 if s.policy_schedule == "cosine" else 1.0
         adam(self.pi, gradient, self.memory["pi"], s.learning_rate * cosine)
@@ -169,7 +103,7 @@ class Reference:
             far = delta * (np.abs(error) - delta / 2) if s.huber else 0.0
             loss += np.mean(np.where(near, half * error**2, far))
             slope = np.where(near, 2 * half * error, delta * np.sign(error) if s.huber else 0.0)
-            found = backward(member, tape, slope[:, None] / len(error))
+            found, _ = backward(member, tape, slope[:, None] / len(error))
             gradient |= {f"{number} {name}": value for name, value in found.items()}
             values.append(q.mean())
             errors.append(np.abs(error).mean())
@@ -203,41 +137,6 @@ class Reference:
 # ---- the comparison -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def dataset():
-    rng = np.random.default_rng(3)
-    episodes = []
-    for number in range(12):
-        steps = int(rng.integers(5, 20))
-        episodes.append(
-            {
-                "observation": rng.normal(size=(steps + 1, 4)),
-                "action": np.clip(rng.normal(0, 0.6, (steps, 2)), -1, 1),
-                "reward": rng.normal(0.5, 2.0, steps),
-                "terminated": number % 2 == 0,
-                "truncated": number % 2 == 1,
-            }
-        )
-    return Dataset.from_episodes(episodes).device()
-
-
-def drawn(dataset, settings, index):
-    """The batches of one update, in float64: the keys are the engine's, the first batch serves every step."""
-    pick, _ = jax.random.split(jax.random.fold_in(KEY, index))
-    turns = range(getattr(settings, "value_updates", 1))
-    keys = [pick if turn == 0 else jax.random.fold_in(pick, turn) for turn in turns]
-    sampled = [dataset.sample(key, settings.batch_size) for key in keys]
-    return [jax.tree.map(lambda x: np.asarray(x, np.float64), batch) for batch in sampled]
-
-
-def close(ours, theirs, start, what):
-    """Equal to 1e-4 of what is compared, and to 1 % of what five updates moved it."""
-    for name, expected in theirs.items():
-        np.testing.assert_allclose(ours[name], expected, rtol=1e-4, atol=2e-6, err_msg=f"{what} {name}")
-        moved, should = ours[name] - start[name], expected - start[name]
-        np.testing.assert_allclose(moved, should, atol=0.01 * np.abs(should).max(), err_msg=f"{what} {name}, moved")
-
-
 XQL_RUNNING = XQL(
     beta=0.7, value_updates=2, value_layer_norm=True, huber=1.0, policy_schedule="constant", clip=2.0, **SMALL
 )
@@ -254,18 +153,8 @@ CASES = {
 
 
 @pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
-def test_five_updates_are_those_of_the_equations(settings, dataset):
-    algorithm = settings.algorithm(dataset.spec, updates=UPDATES)
-    state = algorithm.init(jax.random.key(1))
-    first, reference = state.online, Reference(settings, state.online)
-    update = jax.jit(algorithm.update)
-    for index in range(UPDATES):
-        state, ours = update(state, dataset, jax.random.fold_in(KEY, jnp.asarray(index)), index)
-        theirs = reference.update(drawn(dataset, settings, index), index)
-        assert set(ours) == set(theirs)
-        for name, expected in theirs.items():
-            np.testing.assert_allclose(ours[name], expected, rtol=1e-4, atol=1e-6, err_msg=f"{name}, update {index}")
-
+def test_five_updates_are_those_of_the_equations(settings):
+    first, state, reference = replay(settings, Reference)
     online = state.online
     policy = lambda pi: of_library(pi.net) | {"log_std": np.asarray(pi.log_std, np.float64)}  # noqa: E731
     close(policy(online.pi), reference.pi, policy(first.pi), "pi")

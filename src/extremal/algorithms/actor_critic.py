@@ -34,16 +34,18 @@ class ActorCriticNetworks:
     critics: int = static()
     policy: Literal["gaussian", "tanh_gaussian", "deterministic"] = static()
     entropy_weight: float | None = None  # to begin with; None: the method has none
+    policy_depth: int | None = static(default=None)  # None: as the critics'
 
     def init(self, key: jax.Array) -> Networks:
         kq, kp = jax.random.split(key)
         o, a, hidden = self.observation, self.action, (self.width,) * self.depth
+        layers = hidden if self.policy_depth is None else (self.width,) * self.policy_depth
         if self.policy == "tanh_gaussian":
-            pi = TanhGaussianPolicy(net=MLP.init(kp, (o, *hidden, 2 * a)))
+            pi = TanhGaussianPolicy(net=MLP.init(kp, (o, *layers, 2 * a)))
         elif self.policy == "gaussian":
-            pi = GaussianPolicy(net=MLP.init(kp, (o, *hidden, a)), log_std=jnp.zeros(a))
+            pi = GaussianPolicy(net=MLP.init(kp, (o, *layers, a)), log_std=jnp.zeros(a))
         else:
-            pi = DeterministicPolicy(net=MLP.init(kp, (o, *hidden, a)))
+            pi = DeterministicPolicy(net=MLP.init(kp, (o, *layers, a)))
         return Networks(
             q=Critic(members=tuple(MLP.init(k, (o + a, *hidden, 1)) for k in jax.random.split(kq, self.critics))),
             pi=pi,
@@ -59,6 +61,7 @@ class ActorCritic:
     learning_rate: float = 3e-4
     """Of the critics."""
     policy_learning_rate: float = 3e-4
+    """Of the policy."""
     target_rate: float = 0.005
     """How far the slow copies move after each update that moves them."""
     critics: int = static(default=2)
@@ -74,7 +77,14 @@ class ActorCritic:
     normalise_observation: bool = static(default=False)
     """Observations to zero mean and unit deviation."""
 
-    def networks(self, observation: int, action: int, policy: Any, entropy_weight: float | None = None) -> Any:
+    def networks(
+        self,
+        observation: int,
+        action: int,
+        policy: Any,
+        entropy_weight: float | None = None,
+        policy_depth: int | None = None,
+    ) -> ActorCriticNetworks:
         return ActorCriticNetworks(
             observation=observation,
             action=action,
@@ -83,6 +93,7 @@ class ActorCritic:
             critics=self.critics,
             policy=policy,
             entropy_weight=entropy_weight,
+            policy_depth=policy_depth,
         )
 
     def transforms(self) -> tuple[Transform, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from extremal.algorithms.settings import continuous, transforms
+from extremal.algorithms.settings import continuous, extraction, transforms
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import SGD, Adam, Cosine, Polyak
 from extremal.core.record import record, static
@@ -28,7 +28,8 @@ class Networks(NamedTuple):
     v: StateValue
     q: Critic
     pi: GaussianPolicy
-    log_weight: Scalar | None  # running log of the mean weight, where the loss is divided by it
+    log_weight: Scalar | None = None  # running log of the mean weight, where the loss is divided by it
+    behaviour: GaussianPolicy | None = None  # model of the data's own policy, where the method has one
 
 
 @record
@@ -40,8 +41,9 @@ class ImplicitNetworks:
     width: int = static()
     depth: int = static()
     critics: int = static()
-    layer_norm: bool = static()
-    running_weight: bool = static()
+    layer_norm: bool = static(default=False)
+    running_weight: bool = static(default=False)
+    behaviour: bool = static(default=False)
 
     def init(self, key: jax.Array) -> Networks:
         kv, kq, kp = jax.random.split(key, 3)
@@ -49,9 +51,14 @@ class ImplicitNetworks:
         return Networks(
             v=StateValue(net=MLP.init(kv, (o, *hidden, 1), layer_norm=self.layer_norm)),
             q=Critic(members=tuple(MLP.init(k, (o + a, *hidden, 1)) for k in jax.random.split(kq, self.critics))),
-            pi=GaussianPolicy(net=MLP.init(kp, (o, *hidden, a)), log_std=jnp.zeros(a)),
+            pi=self._policy(kp),
             log_weight=Scalar(x=jnp.zeros(())) if self.running_weight else None,
+            behaviour=self._policy(jax.random.fold_in(kp, 1)) if self.behaviour else None,
         )
+
+    def _policy(self, key: jax.Array) -> GaussianPolicy:
+        sizes = (self.observation, *(self.width,) * self.depth, self.action)
+        return GaussianPolicy(net=MLP.init(key, sizes), log_std=jnp.zeros(self.action))
 
 
 @record
@@ -70,6 +77,8 @@ class Implicit:
     """Rate of the policy: constant, or a cosine down to 0 at the last update."""
     policy_dropout: float | None = None
     """Share of the policy's hidden units silenced in training."""
+    extract_after: float | None = static(default=None)
+    """Share of the updates after which V and Q stay as they are and the policy begins; none: all learn at once."""
     target_rate: float = 0.005
     """How far the slow critic moves towards the critic after each update."""
     critics: int = static(default=2)
@@ -103,7 +112,8 @@ class Implicit:
         """
         observation, action = continuous(type(self).__name__, spec)
         adam = Adam(learning_rate=self.learning_rate, max_norm=self.max_gradient_norm)
-        schedule = Cosine(horizon=float(updates)) if self.policy_schedule == "cosine" else None
+        first, last = extraction(self.extract_after, updates)
+        schedule = Cosine(horizon=float(updates - first)) if self.policy_schedule == "cosine" else None
         weight: Any = (
             statistic
             if self.policy_weight == "statistic"
@@ -115,7 +125,9 @@ class Implicit:
         track = (
             ()
             if normaliser is None
-            else (Step(trains="log_weight", objective=TrackWeight(), optimiser=SGD(learning_rate=normaliser)),)
+            else (
+                Step(trains="log_weight", objective=TrackWeight(), optimiser=SGD(learning_rate=normaliser), stop=last),
+            )
         )
         return Algorithm(
             networks=ImplicitNetworks(
@@ -128,12 +140,13 @@ class Implicit:
                 running_weight=normaliser is not None,
             ),
             steps=(
-                Step(trains="v", objective=fit_value, optimiser=adam, repeat=self.value_updates),
+                Step(trains="v", objective=fit_value, optimiser=adam, repeat=self.value_updates, stop=last),
                 *track,
                 Step(
                     trains="pi",
                     objective=WeightedCloning(weight=weight, dropout=self.policy_dropout),
                     optimiser=Adam(learning_rate=self.learning_rate, schedule=schedule),
+                    start=first,
                 ),
                 Step(
                     trains="q",
@@ -141,6 +154,7 @@ class Implicit:
                         backup=ValueBackup(statistic=statistic), discount=self.discount, huber=self.huber
                     ),
                     optimiser=adam,
+                    stop=last,
                 ),
             ),
             slow={"q": Polyak(rate=self.target_rate)},

@@ -6,10 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from extremal.algorithms import cql, iql, td3, xql
+from extremal.algorithms import awac, cql, decision_transformer, iql, onestep, td3, xql
+from extremal.algorithms.awac import AWAC
 from extremal.algorithms.bc import BC
 from extremal.algorithms.cql import CQL
+from extremal.algorithms.decision_transformer import DT
 from extremal.algorithms.iql import IQL
+from extremal.algorithms.onestep import Onestep
 from extremal.algorithms.sac import SAC
 from extremal.algorithms.settings import Preset
 from extremal.algorithms.td3 import TD3, TD3_BC
@@ -47,6 +50,13 @@ METHODS: dict[str, Method] = {
     "bc10": Method(
         BC(best=0.1), "10%BC: cloning of the best episodes, a tenth of the steps", "kostrikov2021", "nothing", {}
     ),
+    "dt": Method(
+        DT(),
+        "Decision Transformer: actions cloned in the light of the return that followed; acting asks for a high one",
+        "chen2021",
+        "the best logged return is asked for where none is set; the last block runs for the tokens that are read",
+        decision_transformer.PRESETS,
+    ),
     "sac": Method(
         SAC(),
         "Soft Actor-Critic: a policy that maximises return and entropy",
@@ -65,8 +75,23 @@ METHODS: dict[str, Method] = {
         TD3_BC,
         "TD3+BC: TD3 with a pull towards the logged actions",
         "fujimoto2021",
-        "nothing",
+        "as the published code: Eq. (5) averages |Q| over the policy's actions, and the distance is a mean over dimensions",
         td3.PRESETS,
+    ),
+    "awac": Method(
+        AWAC(),
+        "Advantage-weighted actor-critic: logged actions count by how far they surpass the policy's own",
+        "nair2020",
+        "defaults: weights of at most 100; the published code divides them by their mean over the batch (presets)",
+        awac.PRESETS,
+    ),
+    "onestep": Method(
+        Onestep(),
+        "Onestep RL: the values of the data's own policy, and one improvement of it",
+        "brandfonbrener2021",
+        "V is the mean of Q, which has the same fixed point as the next logged action; the policy's deviation does not depend "
+        "on the state",
+        onestep.PRESETS,
     ),
     "cql": Method(
         CQL(),

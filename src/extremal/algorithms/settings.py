@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from extremal.core.algorithm import Algorithm
-from extremal.core.errors import SpecError
+from extremal.core.errors import ConfigError, SpecError
 from extremal.core.record import record, static
 from extremal.core.types import Spec, Transform
 from extremal.data.transforms import NormaliseObservation, RescaleAction, ScaleReward, ShiftReward
@@ -36,6 +36,24 @@ def continuous(method: str, spec: Spec) -> tuple[int, int]:
             f"{spec.observation} and actions of shape {spec.action}"
         )
     return spec.observation[0], spec.action[0]
+
+
+def extraction(after: float | None, updates: int) -> tuple[int, int | None]:
+    """The policy's first update, and the first at which the values learn no more: 0 and none where both learn at once.
+
+    Source: [kostrikov2021] Algorithm 1.
+
+    Raises:
+        ConfigError: `after` is no share of the updates.
+    """
+    if after is None:
+        return 0, None
+    if not 0.0 < after < 1.0:
+        raise ConfigError(
+            f"extract_after is {after}; it is the share of the updates that comes before the policy's, above 0 and below 1"
+        )
+    first = int(after * updates)
+    return first, first
 
 
 def transforms(

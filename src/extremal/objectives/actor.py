@@ -53,6 +53,29 @@ class SoftCloning:
 
 
 @record
+class RegularisedImprovement:
+    """mean log pi(a|s) - log behaviour(a|s) - inverse_temperature min_k Q_k(s, a), a drawn from the policy.
+
+    Its minimiser is behaviour exp(inverse_temperature Q), normalised: the policy that exponential weights clone.
+
+    Source: [brandfonbrener2021].
+    Differs from the paper: divided by the divergence's weight, 1 / inverse_temperature; Q is taken at the nearest action
+    in range.
+    """
+
+    inverse_temperature: float
+
+    def __call__(
+        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+    ) -> tuple[jax.Array, Metrics]:
+        policy, behaviour = online.pi(batch.observation), target.behaviour(batch.observation)
+        action = policy.sample(_key(key))
+        divergence = jnp.mean(policy.log_prob(action) - behaviour.log_prob(action))
+        q = jnp.mean(jnp.min(target.q(batch.observation, jnp.clip(action, -1.0, 1.0)), axis=0))
+        return divergence - self.inverse_temperature * q, {"divergence": divergence, "q": q}
+
+
+@record
 class TuneEntropy:
     """-alpha (mean log pi + target), alpha = exp(log_alpha): alpha grows where the policy's entropy is below the target.
 

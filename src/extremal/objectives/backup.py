@@ -65,13 +65,13 @@ class SoftBackup:
 
 @record
 class PolicyBackup:
-    """min_k Q_k(s', a') of one action of the policy, without its entropy.
+    """min_k Q_k(s', a') of one action of the policy, without its entropy; an action out of range is clipped, as in acting.
 
     Source: [kumar2020] Eq. (3), Algorithm 1; [nair2020] Eq. (9).
     """
 
     def __call__(self, target: Any, batch: Batch, key: jax.Array) -> jax.Array:
-        action = target.pi(batch.next_observation).sample(key)
+        action = jnp.clip(target.pi(batch.next_observation).sample(key), -1.0, 1.0)
         return jnp.min(target.q(batch.next_observation, action), axis=0)
 
 

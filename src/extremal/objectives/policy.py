@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from extremal.core.record import record
+from extremal.core.record import record, static
 from extremal.core.types import Batch, Metrics
-from extremal.losses.policy import advantage_weight, cloning
+from extremal.losses.policy import advantage_weight, batch_softmax_weight, cloning
 from extremal.objectives.statistic import Statistic
 
 
@@ -52,22 +52,57 @@ class WeightedCloning:
         q = jnp.min(target.q(batch.observation, batch.action), axis=0)
         weight = self.weight.weight(q, target.v(batch.observation))
         log_prob = online.pi(batch.observation, dropout=self.dropout, key=key).log_prob(batch.action)
-        share = jnp.sum(weight) ** 2 / (jnp.sum(weight**2) * weight.shape[0])
-        return cloning(weight, log_prob), {
-            "log_prob": jnp.mean(log_prob),
-            "weight": jnp.mean(weight),
-            "effective_share": share,  # effective sample size of the weights over the batch size
-        }
+        return _weighted(weight, log_prob)
 
 
 @record
-class Cloning:
-    """-mean log pi(a|s): behaviour cloning by maximum likelihood."""
+class OwnAdvantageCloning:
+    """-mean weight(A) log pi(a|s), A = min_k Q_k(s, a) - min_k Q_k(s, a') with one action a' of the policy itself.
 
-    dropout: float | None = None
+    The weight is exp(inverse_temperature A), at most `max_weight`; with `batch_softmax`, divided by its mean over the batch
+    instead. An error of the critic that a state's actions share drops out of A, and so does nothing to the policy.
+
+    Source: [nair2020] Eq. (13), Algorithm 1. Symbols: inverse_temperature = 1 / lambda.
+    Differs from the paper: `max_weight`, and `batch_softmax` as in published code.
+    """
+
+    inverse_temperature: float
+    max_weight: float
+    batch_softmax: bool = static(default=False)
 
     def __call__(
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
-        log_prob = online.pi(batch.observation, dropout=self.dropout, key=key).log_prob(batch.action)
+        policy = online.pi(batch.observation)
+        own = jnp.clip(target.pi(batch.observation).sample(jax.random.key(0) if key is None else key), -1.0, 1.0)
+        q, v = (jnp.min(online.q(batch.observation, action), axis=0) for action in (batch.action, own))
+        if self.batch_softmax:
+            weight = batch_softmax_weight(q - v, inverse_temperature=self.inverse_temperature)
+        else:
+            weight = advantage_weight(q - v, inverse_temperature=self.inverse_temperature, max_weight=self.max_weight)
+        loss, metrics = _weighted(weight, policy.log_prob(batch.action))
+        return loss, metrics | {"advantage": jnp.mean(q - v)}
+
+
+def _weighted(weight: jax.Array, log_prob: jax.Array) -> tuple[jax.Array, Metrics]:
+    """The loss of rows [B] that count by their weights [B], and what is told of them."""
+    return cloning(weight, log_prob), {
+        "log_prob": jnp.mean(log_prob),
+        "weight": jnp.mean(weight),
+        "effective_share": jnp.sum(weight) ** 2 / (jnp.sum(weight**2) * weight.shape[0]),  # sample size over batch size
+    }
+
+
+@record
+class Cloning:
+    """-mean log pi(a|s): behaviour cloning by maximum likelihood, of the policy or of another network."""
+
+    dropout: float | None = None
+    network: str = static(default="pi")
+
+    def __call__(
+        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+    ) -> tuple[jax.Array, Metrics]:
+        policy = getattr(online, self.network)
+        log_prob = policy(batch.observation, dropout=self.dropout, key=key).log_prob(batch.action)
         return cloning(jnp.ones_like(log_prob), log_prob), {"log_prob": jnp.mean(log_prob)}

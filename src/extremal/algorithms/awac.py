@@ -1,0 +1,67 @@
+"""AWAC: a critic of the policy's own actions, and a policy that clones logged actions by how far they surpass its own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from extremal.algorithms.actor_critic import ActorCritic
+from extremal.algorithms.settings import Preset, continuous
+from extremal.core.algorithm import Algorithm, Step, Transitions
+from extremal.core.optimiser import Adam, Polyak
+from extremal.core.record import record, static
+from extremal.core.types import Spec
+from extremal.objectives.backup import PolicyBackup
+from extremal.objectives.critic import FitCritic
+from extremal.objectives.policy import OwnAdvantageCloning
+
+
+@record
+class AWAC(ActorCritic):
+    """Advantage-weighted actor-critic.
+
+    Source: [nair2020] Algorithm 1, Eq. (9), (13).
+    """
+
+    inverse_temperature: float = 1.0
+    """Of the policy weight exp(inverse_temperature (Q(s, a) - Q(s, own action))): 1 / lambda."""
+    policy_weight: Literal["exponential", "batch_softmax"] = static(default="exponential")
+    """`exponential`: as above, at most `max_weight`. `batch_softmax`: divided by its mean over the batch instead."""
+    max_weight: float = 100.0
+    """Largest exponential weight."""
+    policy_depth: int = static(default=2)
+    """Hidden layers of the policy."""
+
+    def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:
+        observation, action = continuous(type(self).__name__, spec)
+        improve = OwnAdvantageCloning(
+            inverse_temperature=self.inverse_temperature,
+            max_weight=self.max_weight,
+            batch_softmax=self.policy_weight == "batch_softmax",
+        )
+        return Algorithm(
+            networks=self.networks(observation, action, "gaussian", policy_depth=self.policy_depth),
+            steps=(
+                Step(
+                    trains="q",
+                    objective=FitCritic(backup=PolicyBackup(), discount=self.discount),
+                    optimiser=Adam(learning_rate=self.learning_rate),
+                ),
+                Step(trains="pi", objective=improve, optimiser=Adam(learning_rate=self.policy_learning_rate)),
+            ),
+            slow={"q": Polyak(rate=self.target_rate)},
+            sampler=Transitions(size=self.batch_size),
+            prepare=self.transforms(),
+        )
+
+
+_CODE = "published code of [nair2020]"
+_SHARED = {"policy_weight": "batch_softmax", "batch_size": 1024}
+
+PRESETS = {
+    "code/locomotion": Preset(
+        settings=AWAC(inverse_temperature=0.5, policy_depth=4, **_SHARED), source=f"{_CODE}, MuJoCo script"
+    ),
+    "code/hand-binary-v0": Preset(
+        settings=AWAC(inverse_temperature=2.0, **_SHARED), source=f"{_CODE}, dexterous hand script"
+    ),
+}
