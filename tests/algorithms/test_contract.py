@@ -36,7 +36,7 @@ CASES = {name: dataclasses.replace(method.default, **SMALL) for name, method in 
     "xql, as published": XQL(
         normaliser="batch_max", value_updates=2, random_actions=2, value_layer_norm=True, huber=20.0, **SMALL
     ),
-    "dt": DT(context=4, depth=2, heads=2, timesteps=6, warm_up=10, **SMALL),
+    "dt": DT(context=4, depth=1, heads=2, timesteps=6, warm_up=10, **SMALL),
     "xql, its own weight": XQL(policy_weight="statistic", normaliser="none", max_gradient_norm=1.0, **SMALL),
     "cql, as published": CQL(
         penalty="published", square=1.0, warm_start=10, threshold=5.0, threshold_on="weighted_gap", samples=2, **SMALL
