@@ -56,8 +56,8 @@ def backward(net, tape, slope):
     return found, slope @ net["w0"].T
 
 
-def adam(params, gradient, memory, rate, max_norm=None):
-    """Kingma & Ba, Algorithm 1; the gradient is first shortened to `max_norm`."""
+def adam(params, gradient, memory, rate, max_norm=None, decay=0.0):
+    """Kingma & Ba, Algorithm 1; the gradient is first shortened to `max_norm`. Parameters shrink by rate times `decay`."""
     memory["count"] = memory.get("count", 0) + 1
     length = np.sqrt(sum(np.sum(g**2) for g in gradient.values()))
     shorten = 1.0 if max_norm is None or length < max_norm else max_norm / length
@@ -67,7 +67,7 @@ def adam(params, gradient, memory, rate, max_norm=None):
         first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g**2
         memory[name] = first, second
         step = (first / (1 - 0.9 ** memory["count"])) / (np.sqrt(second / (1 - 0.999 ** memory["count"])) + 1e-8)
-        params[name] = params[name] - rate * step
+        params[name] = params[name] - rate * (step + decay * params[name])
 
 
 # ---- the comparison -----------------------------------------------------------------------------------------------

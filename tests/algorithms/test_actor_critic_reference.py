@@ -55,7 +55,8 @@ class Reference:
         return q.min(axis=0), slope
 
     def fit(self, name, params, gradient, rate=None):
-        adam(params, gradient, self.memory.setdefault(name, {}), rate or self.settings.learning_rate)
+        decay = getattr(self.settings, "policy_weight_decay", 0.0) if name == "pi" else 0.0
+        adam(params, gradient, self.memory.setdefault(name, {}), rate or self.settings.learning_rate, decay=decay)
 
     def train_q(self, batch, follow):
         target = batch.reward + self.settings.discount * np.where(batch.terminated > 0, 0.0, follow)
@@ -236,7 +237,7 @@ CASES = {
         dataclasses.replace(TD3_BC, normalise_observation=False, critics=4, policy_delay=3, **PACED),
         ReferenceTD3,
     ),
-    "awac": (AWAC(inverse_temperature=2.0, max_weight=3.0, **PACED), ReferenceAWAC),
+    "awac": (AWAC(inverse_temperature=2.0, max_weight=3.0, policy_weight_decay=0.5, **PACED), ReferenceAWAC),
     "awac, batch softmax": (AWAC(policy_weight="batch_softmax", critics=3, policy_depth=1, **PACED), ReferenceAWAC),
     "onestep": (ONESTEP, ReferenceOnestep),
     "onestep, reverse KL": (dataclasses.replace(ONESTEP, improvement="reverse_kl"), ReferenceOnestep),

@@ -7,7 +7,7 @@ from typing import Literal
 from extremal.algorithms.actor_critic import ActorCritic
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
-from extremal.core.optimiser import Adam, Polyak
+from extremal.core.optimiser import Adam, AdamW, Polyak
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.objectives.backup import PolicyBackup
@@ -30,6 +30,8 @@ class AWAC(ActorCritic):
     """Largest exponential weight."""
     policy_depth: int = static(default=2)
     """Hidden layers of the policy."""
+    policy_weight_decay: float = 1e-4
+    """How far the policy's weights shrink at each update, in units of its rate."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:
         observation, action = continuous(type(self).__name__, spec)
@@ -46,7 +48,11 @@ class AWAC(ActorCritic):
                     objective=FitCritic(backup=PolicyBackup(), discount=self.discount),
                     optimiser=Adam(learning_rate=self.learning_rate),
                 ),
-                Step(trains="pi", objective=improve, optimiser=Adam(learning_rate=self.policy_learning_rate)),
+                Step(
+                    trains="pi",
+                    objective=improve,
+                    optimiser=AdamW(learning_rate=self.policy_learning_rate, weight_decay=self.policy_weight_decay),
+                ),
             ),
             slow={"q": Polyak(rate=self.target_rate)},
             sampler=Transitions(size=self.batch_size),
