@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from extremal.core.record import record, static
 from extremal.core.types import Batch
-from extremal.distributions import Gaussian
+from extremal.distributions import Deterministic, Gaussian, TanhGaussian
 from extremal.networks.heads import Scalar
 
 
@@ -46,6 +46,28 @@ class OnePolicy:
     def __call__(self, observation, *, dropout=None, key=None):
         mean = jnp.broadcast_to(self.mean, (observation.shape[0], *self.mean.shape))
         return Gaussian(mean, jnp.zeros_like(mean))
+
+
+@record
+class SquashedPolicy:
+    """tanh of N(mean, exp(log_std)) in every state."""
+
+    mean: Any  # [A]
+    log_std: Any  # [A]
+
+    def __call__(self, observation, *, dropout=None, key=None):
+        shape = (observation.shape[0], *self.mean.shape)
+        return TanhGaussian(jnp.broadcast_to(self.mean, shape), jnp.broadcast_to(self.log_std, shape))
+
+
+@record
+class OneAction:
+    """The same action in every state."""
+
+    action: Any  # [A]
+
+    def __call__(self, observation, *, dropout=None, key=None):
+        return Deterministic(jnp.broadcast_to(self.action, (observation.shape[0], *self.action.shape)))
 
 
 class Networks(NamedTuple):
