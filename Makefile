@@ -19,7 +19,7 @@ demo: $(STAMP)  ## simulate a maze's log, train XQL, IQL and BC on it, write run
 	$(BIN)/extremal demo
 
 test: $(STAMP)  ## the quick tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n logical --dist worksteal
 
 slow: $(STAMP)  ## the slow tests
 	$(BIN)/python -m pytest -m slow
