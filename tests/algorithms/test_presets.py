@@ -127,9 +127,6 @@ TABLES = {  # what a paper's table or a published script prints
     ("awac", "code/locomotion"): SHARED
     | {"policy_learning_rate": 3e-4, "batch_size": 1024, "policy_depth": 4, "inverse_temperature": 1 / 2}
     | {"policy_weight": "batch_softmax", "policy_weight_decay": 1e-4},
-    ("awac", "code/hand-binary-v0"): SHARED
-    | {"policy_learning_rate": 3e-4, "batch_size": 1024, "policy_depth": 2, "inverse_temperature": 1 / 0.5}
-    | {"policy_weight": "batch_softmax", "policy_weight_decay": 1e-4},
     ("onestep", "code/reverse-kl"): {"discount": 0.99, "width": 1024, "depth": 2, "critics": 1, "target_rate": 0.005}
     | {"learning_rate": 1e-4, "batch_size": 512, "improvement": "reverse_kl", "inverse_temperature": 1 / 1.0},
 }

@@ -60,14 +60,9 @@ class AWAC(ActorCritic):
         )
 
 
-_CODE = "published code of [nair2020]"
-_SHARED = {"policy_weight": "batch_softmax", "batch_size": 1024}
-
 PRESETS = {
     "code/locomotion": Preset(
-        settings=AWAC(inverse_temperature=0.5, policy_depth=4, **_SHARED), source=f"{_CODE}, MuJoCo script"
-    ),
-    "code/hand-binary-v0": Preset(
-        settings=AWAC(inverse_temperature=2.0, **_SHARED), source=f"{_CODE}, dexterous hand script"
+        settings=AWAC(inverse_temperature=0.5, policy_weight="batch_softmax", policy_depth=4, batch_size=1024),
+        source="published code of [nair2020], MuJoCo script",
     ),
 }

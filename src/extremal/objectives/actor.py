@@ -98,6 +98,8 @@ class DeterministicImprovement:
     """-mean Q_1(s, pi(s)); with `cloning`, -cloning mean Q_1 / mean |Q_1| + mean (pi(s) - a)^2.
 
     Source: [fujimoto2018] Algorithm 1; [fujimoto2021] Eq. (3), (5). Symbols: cloning = alpha of TD3+BC.
+    Differs from the paper: as in its published code, |Q_1| is averaged over the policy's actions, and the square over
+    dimensions.
     """
 
     cloning: float | None = None
