@@ -122,7 +122,7 @@ def test_a3_td3bc_stands_between_the_logged_action_and_the_best(logged, weight):
 # ---- AWAC ---------------------------------------------------------------------------------------------------------
 
 LOGGED = np.asarray([0.0, 1.0, -0.5, 0.75])
-SLOW = TwoCritics(x=jnp.float32(50.0))  # AWAC's weights do not look at it
+SLOW = TwoCritics(function=lambda observation, action: -action[:, 0])  # AWAC's weights do not look at it
 
 
 @pytest.mark.parametrize("own", [0.25, 3.0])
