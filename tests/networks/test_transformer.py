@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from extremal.networks.transformer import SequencePolicy
+from extremal.networks.transformer import Dropout, SequencePolicy
 
 B, L, O, A, T = 3, 5, 4, 2, 9  # noqa: E741
 FIELDS = ("observation", "action", "return_to_go")
@@ -93,9 +93,7 @@ def test_dropout_needs_a_key_and_changes_with_it(pi):
 
 
 def test_dropout_silences_its_share_and_keeps_the_mean():
-    from extremal.networks.transformer import Dropout
-
-    x = Dropout(share=0.3, key=jax.random.key(0))(jnp.ones(100_000), 0)
+    x = Dropout(0.3, jax.random.key(0), 100_000)(jnp.ones(100_000))
     values, counts = np.unique(np.asarray(x), return_counts=True)
     np.testing.assert_allclose(values, [0.0, 1 / 0.7], rtol=1e-6)
     assert counts[0] / 100_000 == pytest.approx(0.3, abs=5 * (0.21 / 100_000) ** 0.5)

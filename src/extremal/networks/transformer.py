@@ -20,23 +20,27 @@ from extremal.networks.layers import LayerNorm, Linear
 
 TOKENS = 3  # a step: return to go, observation, action
 OBSERVATION = 1  # where the observation stands among them
+DRAWN = 2**18  # random numbers at once
 
 
-@record
 class Dropout:
-    """Silences a share of numbers, other ones at each place of the network; without a key it does nothing.
+    """Silences a share of the numbers that it is called with, one array after the other; without a key it does nothing.
+
+    All is drawn at once, for `count` numbers: a generator's code is long, and would be compiled for each array again.
 
     Source: [srivastava2014] Sec. 4.
     Differs from the paper: what is kept is scaled up in training, so that nothing is scaled down afterwards.
     """
 
-    share: jax.Array | float | None = None
-    key: jax.Array | None = None
+    def __init__(self, share: jax.Array | float | None, key: jax.Array | None, count: int):
+        self.share, self.used = share, 0
+        self.keep = None if share is None or key is None else _keep(share, key, count)
 
-    def __call__(self, x: jax.Array, place: int) -> jax.Array:
-        if self.share is None or self.key is None:
+    def __call__(self, x: jax.Array) -> jax.Array:
+        if self.share is None or self.keep is None:
             return x
-        keep = jax.random.bernoulli(jax.random.fold_in(self.key, place), 1.0 - self.share, x.shape)
+        keep = self.keep[self.used : self.used + x.size].reshape(x.shape)
+        self.used += x.size
         return jnp.where(keep, x / (1.0 - self.share), 0.0)
 
 
@@ -71,20 +75,19 @@ class Block:
             heads=heads,
         )
 
-    def __call__(self, x: jax.Array, seen: jax.Array, read: slice, dropout: Dropout, place: int) -> jax.Array:
-        """[B, R, D]: the tokens at `read` after this block, from all tokens [B, T, D]; each looks at `seen` [B, R, T].
-
-        Drops out at `place` and the two places after it.
-        """
+    def __call__(self, x: jax.Array, seen: jax.Array, read: slice, dropout: Dropout) -> jax.Array:
+        """[B, R, D]: the tokens at `read` after this block, from all tokens [B, T, D]; each looks at `seen` [B, R, T]."""
         norm = _rows(self.attention_norm, x)
-        mixed = self._attend(_rows(self.query, norm[:, read]), _rows(self.key_value, norm), seen, dropout, place)
-        x = x[:, read] + dropout(_rows(self.mix, mixed), place + 1)
+        mixed = self._attend(_rows(self.query, norm[:, read]), _rows(self.key_value, norm), seen, dropout)
+        x = x[:, read] + dropout(_rows(self.mix, mixed))
         hidden = jax.nn.relu(_rows(self.hidden, _rows(self.hidden_norm, x)))
-        return x + dropout(_rows(self.out, hidden), place + 2)
+        return x + dropout(_rows(self.out, hidden))
 
-    def _attend(
-        self, query: jax.Array, key_value: jax.Array, seen: jax.Array, dropout: Dropout, place: int
-    ) -> jax.Array:
+    def dropped(self, batch: int, read: int, tokens: int) -> int:
+        """How many numbers dropout is asked for."""
+        return batch * read * (self.heads * tokens + 2 * self.mix.bias.shape[0])
+
+    def _attend(self, query: jax.Array, key_value: jax.Array, seen: jax.Array, dropout: Dropout) -> jax.Array:
         """[B, R, D]: the values of what each token sees, by a softmax of its products with their keys, head by head."""
         batch, read, width = query.shape
 
@@ -96,7 +99,7 @@ class Block:
         query, key, value = map(apart, (query, key_value[..., :width], key_value[..., width:]))
         logits = jnp.einsum("nrd,ntd->nrt", query, key) * query.shape[-1] ** -0.5
         weight = jax.nn.softmax(jnp.where(jnp.repeat(seen, self.heads, axis=0), logits, -jnp.inf))
-        mixed = jnp.einsum("nrt,ntd->nrd", dropout(weight, place), value)
+        mixed = jnp.einsum("nrt,ntd->nrd", dropout(weight), value)
         return mixed.reshape(batch, self.heads, read, -1).swapaxes(1, 2).reshape(batch, read, width)
 
 
@@ -153,13 +156,15 @@ class SequencePolicy:
             valid: [B, L] bool, false on padding, which stands on the left.
             newest: the action of the last step only, [B, 1, A]. dropout: share silenced, drawn from `key`.
         """
-        drop, tokens = Dropout(share=dropout, key=key), TOKENS * observation.shape[1]
-        x = drop(self._embed(observation, action, return_to_go, timestep), 0)
-        seen = _seen(jnp.repeat(valid, TOKENS, axis=1))
+        x, seen = self._embed(observation, action, return_to_go, timestep), _seen(jnp.repeat(valid, TOKENS, axis=1))
+        tokens = x.shape[1]
         observations = slice(tokens - TOKENS + OBSERVATION if newest else OBSERVATION, None, TOKENS)
-        for number, block in enumerate(self.blocks):
-            read = observations if number == len(self.blocks) - 1 else slice(None)
-            x = block(x, seen[:, read], read, drop, 1 + 3 * number)
+        reads = [slice(None)] * (len(self.blocks) - 1) + [observations]
+        counts = [b.dropped(*seen[:, read].shape) for b, read in zip(self.blocks, reads, strict=True)]
+        drop = Dropout(dropout, key, x.size + sum(counts))
+        x = drop(x)
+        for block, read in zip(self.blocks, reads, strict=True):
+            x = block(x, seen[:, read], read, drop)
         return Deterministic(jnp.tanh(_rows(self.head, _rows(self.last_norm, x))))
 
     def _embed(
@@ -174,6 +179,13 @@ class SequencePolicy:
         )
         together = jnp.stack([part + time for part in parts], axis=2)  # [B, L, 3, D]
         return _rows(self.norm, together.reshape(observation.shape[0], -1, time.shape[-1]))
+
+
+def _keep(share: jax.Array | float, key: jax.Array, count: int) -> jax.Array:
+    """[count] bool, false for about `share` of them; piece by piece, since a generator's scratch must fit the caches."""
+    size = min(count, DRAWN)
+    keys = jax.random.split(key, -(-count // size))
+    return jax.lax.map(lambda key: jax.random.bernoulli(key, 1.0 - share, (size,)), keys).reshape(-1)[:count]
 
 
 def _seen(valid: jax.Array) -> jax.Array:
