@@ -1,10 +1,15 @@
 """Rollouts: the same episodes whatever runs beside them, and the accounting."""
 
+import itertools
+
 import gymnasium
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from extremal.core.errors import ConfigError, DivergedError, SpecError
+from extremal.core.policy import Policy
 from extremal.evaluation.rollout import episode_seed, rollout
 
 
@@ -139,3 +144,39 @@ def test_impossible_requests_are_refused():
 
     with pytest.raises(SpecError, match="FlattenObservation"):
         rollout(ones, create, episodes=1, seed=0)
+
+
+class Recording:
+    """Stands for a method that remembers: keeps what it was told with each observation."""
+
+    remembers = True
+
+    def __init__(self):
+        self.told = []
+
+    def start(self, online, count):
+        return jnp.zeros(count)
+
+    def play(self, online, observation, reward, fresh, memory):
+        jax.debug.callback(lambda *told: self.told.append(tuple(map(np.array, told))), observation, reward, fresh)
+        return jnp.ones((observation.shape[0], 1)), memory
+
+
+jax.tree_util.register_static(Recording)
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_a_policy_that_remembers_is_told_rewards_and_where_episodes_begin(parallel):
+    recording = Recording()
+    episodes = rollout(Policy(recording, None), Countdown, episodes=9, seed=3, parallel=parallel)
+    jax.effects_barrier()
+    begun = 0
+    for (seen, _, _), (observation, reward, fresh) in itertools.pairwise(recording.told):
+        running = seen[:, 0] > 0
+        np.testing.assert_array_equal(reward[running], 1.0)
+        np.testing.assert_array_equal(fresh, running & (seen[:, 0] == 1) & (observation[:, 0] > 0))
+        begun += fresh.sum()
+    first = recording.told[0]
+    assert first[2].all()
+    np.testing.assert_array_equal(first[1], 0.0)
+    assert begun + parallel == 9 == len(episodes.lengths)
