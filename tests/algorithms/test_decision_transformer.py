@@ -1,6 +1,7 @@
 """Decision Transformer: five updates by plain NumPy, a task that only the return asked for decides, and its settings."""
 
 import dataclasses
+import json
 from functools import partial
 
 import gymnasium
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import extremal
+from extremal import cli
 from extremal.algorithms.decision_transformer import DT, PRESETS
 from extremal.algorithms.registry import preset
 from extremal.core.errors import ConfigError, SpecError
@@ -214,6 +216,14 @@ def test_it_brings_the_return_that_it_is_asked_for(run):
     for target in (-2.4, 0.0, 2.4):
         found = run.evaluate(episodes=2, target_return=target)
         assert found.per_seed["return"][0] == pytest.approx(target, abs=0.3)
+
+
+def test_the_command_line_asks_for_a_return_too(run, capsys):
+    arguments = ["evaluate", str(run.path), "--episodes", "2", "--json"]
+    for target in ([], ["--target-return", "-2.4"]):
+        assert cli.main(arguments + target) == 0
+        found = json.loads(capsys.readouterr().out)["return"]["mean"]
+        assert found == pytest.approx(-2.4 if target else 1.5, abs=0.3)
 
 
 def test_what_an_episode_brought_is_no_longer_asked_for(run):
