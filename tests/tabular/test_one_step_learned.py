@@ -3,11 +3,12 @@
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import special
-from test_sampled import M3, EveryRow, fitted
+from test_sampled import M3, EveryRow
 
 from extremal import tabular
 from extremal.algorithms.implicit import Networks
@@ -15,6 +16,9 @@ from extremal.algorithms.onestep import Onestep
 from extremal.core.optimiser import Adam, Cosine
 from extremal.core.record import record
 from extremal.core.types import Spec
+from extremal.data.tabular import to_dataset
+from extremal.engine.loop import train
+from extremal.engine.replicas import init_replicas, run_keys, stack
 from extremal.networks.table import PolicyTable, StateActionTable, StateTable
 from extremal.tabular.regularised import advantage_weighted, one_step
 from extremal.tabular.sampling import empirical, sample
@@ -47,11 +51,20 @@ def onestep(inverse_temperature: float, *, updates: int) -> Any:
     return dataclasses.replace(algorithm, networks=Tables(), steps=steps, sampler=EveryRow(), prepare=())
 
 
+def halves(logged: Any, algorithms: list[Any]) -> list[Any]:
+    """The networks [R, ...] when the policy begins, and at the end."""
+    stacked = stack(algorithms)
+    first, keys = run_keys(range(len(algorithms)))
+    states, data = init_replicas(stacked, first), to_dataset(logged, states=3, actions=3)
+    chunks = train(stacked, states, data, keys, updates=UPDATES, every=(FIRST,), how="vmap")
+    return [jax.device_get(chunk.states.online) for chunk in chunks]
+
+
 def test_a4_values_are_sarsas_and_the_policy_improves_once():
     logged = sample(M3, episodes=10, horizon=100, seed=0)
     known = empirical(logged, 3, 3, discount=0.9)
     temperatures = (0.5, 3.0)
-    online = fitted(logged, [onestep(x, updates=UPDATES) for x in temperatures], updates=UPDATES)
+    before, online = halves(logged, [onestep(x, updates=UPDATES) for x in temperatures])
     exact = one_step(known)
     for replica, inverse_temperature in enumerate(temperatures):
         q, v = np.asarray(online.q.values[replica, 0]), np.asarray(online.v.values[replica])
@@ -67,7 +80,6 @@ def test_a4_values_are_sarsas_and_the_policy_improves_once():
     assert np.abs(online.pi.logits[0] - online.pi.logits[1]).max() > 0.5
     np.testing.assert_array_equal(online.q.values[0], online.q.values[1])  # values never see the policy
     np.testing.assert_array_equal(online.v.values[0], online.v.values[1])
-    before = fitted(logged, [onestep(x, updates=UPDATES) for x in temperatures], updates=FIRST)
     np.testing.assert_array_equal(before.q.values, online.q.values)  # and stay from then on
     np.testing.assert_array_equal(before.pi.logits, np.zeros((2, 3, 3)))
 
