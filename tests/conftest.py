@@ -6,11 +6,14 @@ os.environ["XLA_FLAGS"] = " ".join(
     [
         os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=4",
-        # Tests compile much and compute little. Without the fusion emitters it would be faster still, and now and then wrong.
-        "--xla_backend_optimization_level=0",
+        # Tests compile much and compute little. At level 0 without the fusion emitters, compiled code was now and then wrong.
+        "--xla_backend_optimization_level=1",
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_cpu_parallel_codegen_split_count=1",
     ]
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the tests themselves run side by side
 
 from pathlib import Path
 

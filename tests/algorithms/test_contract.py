@@ -1,4 +1,4 @@
-"""One contract that every method keeps, whatever it minimises; width 8, batch 16, and few compilations."""
+"""One contract that every method keeps, whatever it minimises; width 8, one hidden layer, batch 16, and few compilations."""
 
 import dataclasses
 import json
@@ -32,12 +32,12 @@ from extremal.engine.replicas import mesh, place, run_keys, stack, take, train_r
 from extremal.io import checkpoint
 from extremal.io.config import field_types, from_json, sweepable, to_json
 
-SMALL = {"width": 8, "batch_size": 16}
+SMALL = {"width": 8, "depth": 1, "batch_size": 16}
 CASES = {name: dataclasses.replace(method.default, **SMALL) for name, method in METHODS.items()} | {
     "xql, as published": XQL(
         normaliser="batch_max", value_updates=2, random_actions=2, value_layer_norm=True, huber=20.0, **SMALL
     ),
-    "dt": DT(context=4, depth=1, heads=2, timesteps=6, warm_up=10, **SMALL),
+    "dt": DT(context=4, heads=2, timesteps=6, warm_up=10, **SMALL),
     "xql, its own weight": XQL(policy_weight="statistic", normaliser="none", max_gradient_norm=1.0, **SMALL),
     "cql, as published": CQL(
         penalty="published", square=1.0, warm_start=10, threshold=5.0, threshold_on="weighted_gap", samples=2, **SMALL
@@ -119,7 +119,12 @@ class Case:
         return train_replicas(*args, how=how, devices=device), states
 
 
-@pytest.fixture(scope="module", params=CASES)
+SLOW = {"bc10", "td3bc", "awac, as published", "onestep, reverse KL", "xql, its own weight"}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in CASES]
+)
 def case(request):
     return Case(CASES[request.param])
 
@@ -170,9 +175,9 @@ def test_saved_and_loaded_training_goes_on_bitwise(case, tmp_path):
 # ---- replicas --------------------------------------------------------------------------------------------------------
 
 
-VARIANTS = [name for name in CASES if "," in name or name in ("bc10", "td3bc")]  # of a method that is there anyway
+QUICK = {("xql", "map"), ("xql", "vmap"), ("cql", "map"), ("td3", "map"), ("td3", "vmap"), ("dt", "map"), ("bc", "map")}
 HOWS = [
-    pytest.param(name, how, marks=[pytest.mark.slow] if how == "vmap" and name in VARIANTS else [])
+    pytest.param(name, how, marks=[] if (name, how) in QUICK else [pytest.mark.slow])
     for name in CASES
     for how in ("map", "vmap")
 ]
@@ -317,7 +322,7 @@ LIVE_FIELDS = [(cls, name) for cls in LIVE for name in field_types(cls)]
 
 @cache
 def base(cls):
-    return dataclasses.replace(LIVE[cls], learning_rate=0.02, depth=1, **SMALL)
+    return dataclasses.replace(LIVE[cls], learning_rate=0.02, **SMALL)
 
 
 @cache

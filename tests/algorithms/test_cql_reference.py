@@ -101,8 +101,7 @@ def normals_once(key, shape):
 
 FAST = {**SMALL, "target_rate": 0.05, "policy_learning_rate": 2e-3, "entropy_learning_rate": 0.01, "samples": 3}
 CASES = {
-    "as in Appendix F": CQL(**FAST),
-    "tuned weight": CQL(threshold=0.5, penalty_weight=1.0, **FAST),
+    "as in Appendix F": CQL(threshold=0.5, penalty_weight=1.0, **FAST),
     "as published": CQL(penalty="published", square=1.0, threshold=5.0, threshold_on="weighted_gap", **FAST),
 }
 
