@@ -34,6 +34,7 @@ check: $(STAMP)  ## lint, format, types, import rules, labels of sources, docume
 
 bench: $(STAMP)  ## updates/s beside a bare scan and beside the matrix products alone; wants an idle machine
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/methods.py
 
 clean:  ## remove the virtual environment and what tools left behind; runs/ stays
 	@if [ -f $(VENV)/pyvenv.cfg ]; then rm -rf $(VENV); fi

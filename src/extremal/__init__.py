@@ -5,9 +5,15 @@
 2.0
 """
 
+from extremal.algorithms.awac import AWAC
 from extremal.algorithms.bc import BC
+from extremal.algorithms.cql import CQL
+from extremal.algorithms.decision_transformer import DT
 from extremal.algorithms.iql import IQL
+from extremal.algorithms.onestep import Onestep
 from extremal.algorithms.registry import METHODS, preset
+from extremal.algorithms.sac import SAC
+from extremal.algorithms.td3 import TD3
 from extremal.algorithms.xql import XQL
 from extremal.core.algorithm import Algorithm, Step
 from extremal.core.errors import (
@@ -28,9 +34,14 @@ from extremal.runs.run import Run, load, train
 __version__ = "0.1.0"
 
 __all__ = [
+    "AWAC",
     "BC",
+    "CQL",
+    "DT",
     "IQL",
     "METHODS",
+    "SAC",
+    "TD3",
     "XQL",
     "Algorithm",
     "Card",
@@ -40,6 +51,7 @@ __all__ = [
     "DivergedError",
     "ExtremalError",
     "MissingExtraError",
+    "Onestep",
     "Policy",
     "Run",
     "RunError",
