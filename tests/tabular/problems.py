@@ -1,4 +1,4 @@
-"""What the tests of CQL's statements are tried on: random problems with a policy, a bandit, and data of them with its counts."""
+"""What statements are tried on: random MDPs, problems with a policy, a bandit, and data of them with its counts."""
 
 import numpy as np
 from hypothesis import settings
@@ -12,6 +12,23 @@ SEEDS = st.integers(0, 2**32 - 1)
 every = settings(max_examples=25, deadline=None, derandomize=True)
 STATES, ACTIONS, LIVE = 5, 3, slice(0, 4)  # the last state is terminal
 FAILURE = 0.05
+
+
+for_all = settings(max_examples=20, deadline=None, derandomize=True)
+
+
+def mdps(*, discounts=(0.5, 0.7, 0.9), support=4, terminal=1):
+    """Random MDPs of 2 to 6 states and 2 to 4 actions, of which the behaviour takes up to `support` in a state."""
+    return st.builds(
+        random_mdp,
+        st.integers(2, 6),
+        st.integers(2, 4),
+        seed=st.integers(0, 10**6),
+        discount=st.sampled_from(discounts),
+        support=st.integers(1, support),
+        branching=st.integers(1, 3),
+        terminal=st.integers(0, terminal),
+    )
 
 
 def problem(seed, discount=0.9):

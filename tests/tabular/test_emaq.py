@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from problems import for_all, mdps
 from scipy import stats
 
 from extremal.tabular import (
@@ -22,17 +23,7 @@ from extremal.tabular import (
 from extremal.tabular.mazes import stitching
 from extremal.tabular.support import best_of_draws_gap, emaq_bounds
 
-for_all = settings(max_examples=20, deadline=None, derandomize=True)
-mdps = st.builds(
-    random_mdp,
-    st.integers(2, 6),
-    st.integers(2, 4),
-    seed=st.integers(0, 10**6),
-    discount=st.sampled_from([0.5, 0.7, 0.9]),
-    support=st.integers(1, 4),
-    branching=st.integers(1, 3),
-    terminal=st.integers(0, 1),
-)
+MDPS = mdps()
 counts = st.integers(1, 40)
 
 
@@ -45,7 +36,7 @@ def backup(mdp, q, samples):
     return mdp.backup(expected_maximum(q, mdp.behaviour, parameter=samples))
 
 
-@given(mdps, counts, st.integers(0, 99))
+@given(MDPS, counts, st.integers(0, 99))
 @for_all
 def test_theorem_3_1_a_contraction_with_one_fixed_point(mdp, samples, seed):
     random = np.random.default_rng(seed)
@@ -58,7 +49,7 @@ def test_theorem_3_1_a_contraction_with_one_fixed_point(mdp, samples, seed):
     assert elsewhere.q == pytest.approx(found.q, abs=1e-9)
 
 
-@given(mdps, counts)
+@given(MDPS, counts)
 @for_all
 def test_theorem_3_2_the_fixed_point_is_the_value_of_the_best_of_n_policy(mdp, samples):
     found = emaq(mdp, samples)
@@ -75,7 +66,7 @@ def test_theorem_3_2_its_policy_draws_n_actions_and_takes_the_best():
         assert stats.chisquare(frequency, found.policy[state] * 20_000).pvalue > 1e-3
 
 
-@given(mdps)
+@given(MDPS)
 @for_all
 def test_theorem_3_3_from_the_behaviour_to_the_best_of_the_support(mdp):
     assert emaq(mdp, 1).q == pytest.approx(policy_evaluation(mdp, mdp.behaviour).q, abs=1e-8)
@@ -94,7 +85,7 @@ def test_theorem_3_3_is_about_the_support_alone():
     assert (limit < whole - 1e5).all()
 
 
-@given(mdps, counts, counts)
+@given(MDPS, counts, counts)
 @for_all
 def test_theorem_3_4_values_and_policies_get_no_worse_with_n(mdp, one, other):
     fewer, more = sorted((one, other))
@@ -108,7 +99,7 @@ def test_theorem_3_4_is_strict_where_there_is_a_choice():
     assert (np.diff(values, axis=0) > 1e-4).all()
 
 
-@given(mdps, counts)
+@given(MDPS, counts)
 @for_all
 def test_theorem_3_5_both_bounds_with_both_definitions_of_delta(mdp, samples):
     """Delta of the optimum's Q, and Delta of EMaQ's own, which needs no optimum: Eq. (8) and, looser, Eq. (9)."""
@@ -169,7 +160,7 @@ def test_section_3_3_delta_falls_in_n_and_tells_hard_data_from_easy():
     assert (np.diff(gaps, axis=0) < 0).all()
 
 
-@given(mdps)
+@given(MDPS)
 @for_all
 def test_corollary_a_1_the_behaviour_s_largest_advantage_bounds_its_loss(mdp):
     behaviour, best = policy_evaluation(mdp, mdp.behaviour), value_iteration(mdp, maximum)
@@ -180,7 +171,7 @@ def test_corollary_a_1_the_behaviour_s_largest_advantage_bounds_its_loss(mdp):
     assert emaq_bounds(mdp, behaviour.q, samples=1)[1] == pytest.approx(bound, abs=1e-8)
 
 
-@given(mdps, counts)
+@given(MDPS, counts)
 @for_all
 def test_corollary_a_2_the_loss_vanishes_geometrically(mdp, samples):
     """Delta <= (1 - p)^N (upper - lower), with rewards' bounds over 1 - discount; 0 is among the values of an end."""

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from problems import for_all, mdps
 
 from extremal.tabular import (
     FiniteMDP,
@@ -19,17 +20,7 @@ from extremal.tabular import (
 from extremal.tabular.mazes import U_MAZE, u_maze
 from extremal.tabular.sampling import empirical, sample
 
-for_all = settings(max_examples=20, deadline=None, derandomize=True)
-mdps = st.builds(
-    random_mdp,
-    st.integers(2, 6),
-    st.integers(2, 4),
-    seed=st.integers(0, 10**6),
-    discount=st.sampled_from([0.5, 0.7, 0.9]),
-    support=st.integers(1, 3),
-    branching=st.integers(1, 3),
-    terminal=st.integers(0, 1),
-)
+MDPS = mdps(support=3)
 levels = st.floats(0.01, 0.99)
 variables = st.lists(st.tuples(st.floats(-5, 5), st.floats(0.05, 1)), min_size=2, max_size=8).map(
     lambda pairs: tuple(np.array(column) for column in zip(*pairs, strict=True))
@@ -71,7 +62,7 @@ def test_lemma_1_holds_without_an_atom_but_slowly():
         assert 1 - value == pytest.approx(np.sqrt(rest), rel=0.11)
 
 
-@given(mdps, levels, levels)
+@given(MDPS, levels, levels)
 @for_all
 def test_lemma_2_values_rise_with_the_expectile(mdp, one, other):
     low, high = sorted((one, other))
@@ -88,7 +79,7 @@ def test_lemma_2_is_strict_where_actions_differ():
     assert (np.diff(values, axis=0) > 1e-3).all()
 
 
-@given(mdps, levels)
+@given(MDPS, levels)
 @for_all
 def test_corollary_2_1_no_value_is_above_the_best_of_the_support(mdp, level):
     found, best = value_iteration(mdp, expectile, parameter=level), value_iteration(mdp, maximum)
@@ -102,7 +93,7 @@ def test_corollary_2_1_no_value_is_above_the_best_of_the_support(mdp, level):
     assert (share * found.q).sum(-1)[~mdp.terminal] == pytest.approx(found.v[~mdp.terminal], abs=1e-9)
 
 
-@given(mdps)
+@given(MDPS)
 @for_all
 def test_theorem_3_the_limit_is_the_optimum_within_the_support(mdp):
     """With its rate, Lemma 1's carried through the fixed point: by 1 / (1 - discount)."""

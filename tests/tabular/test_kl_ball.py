@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from problems import for_all, mdps
 from scipy import optimize
 
 from extremal.tabular import (
@@ -15,21 +16,11 @@ from extremal.tabular import (
     mean,
     policies,
     policy_evaluation,
-    random_mdp,
     value_iteration,
 )
 from extremal.tabular.mazes import u_maze
 
-for_all = settings(max_examples=20, deadline=None, derandomize=True)
-mdps = st.builds(
-    random_mdp,
-    st.integers(2, 6),
-    st.integers(2, 4),
-    seed=st.integers(0, 10**6),
-    discount=st.sampled_from([0.3, 0.5, 0.8]),
-    support=st.integers(1, 4),
-    branching=st.integers(1, 3),
-)
+MDPS = mdps(discounts=(0.3, 0.5, 0.8), terminal=0)
 radii = st.sampled_from([0.01, 0.1, 0.42, 1.0, 2.0])
 supports = st.lists(
     st.tuples(st.integers(-100, 100), st.integers(1, 9)), min_size=2, max_size=6, unique_by=lambda p: p[0]
@@ -49,7 +40,7 @@ def reach(q, weights):
     return -np.log((mu * (policies.maximum(q, weights) > 0)).sum(-1))
 
 
-@given(mdps, radii, st.integers(0, 99))
+@given(MDPS, radii, st.integers(0, 99))
 @for_all
 def test_it_is_a_contraction(mdp, radius, seed):
     one, other = np.random.default_rng(seed).standard_normal((2, mdp.states, mdp.actions)) * [[[1.0]], [[30.0]]]
@@ -142,7 +133,7 @@ def test_the_stationarity_of_the_sampled_loss(support, radius):
         assert loss(other_h, other_beta) > loss(h, beta)
 
 
-@given(mdps, radii, st.sampled_from([-7, -1, 3, 10]))
+@given(MDPS, radii, st.sampled_from([-7, -1, 3, 10]))
 @for_all
 def test_rewards_times_a_power_of_two_give_the_same_bits(mdp, radius, power):
     scaled = mdp.replace(reward=2.0**power * mdp.mean_reward)
@@ -166,7 +157,7 @@ def test_q_times_any_number_gives_that_number_times_the_value(support, radius, s
     assert kl_ball(scale * q, weights, parameter=radius) / scale == pytest.approx(value, abs=1e-12 * max(size, 1.0))
 
 
-@given(mdps, radii, st.floats(1e-2, 1e2))
+@given(MDPS, radii, st.floats(1e-2, 1e2))
 @settings(for_all, max_examples=10)
 def test_rewards_times_any_number_give_values_times_that_number(mdp, radius, scale):
     one = value_iteration(mdp, kl_ball, parameter=radius, tolerance=1e-11)
@@ -179,7 +170,7 @@ def test_rewards_times_any_number_give_values_times_that_number(mdp, radius, sca
         assert (soft[1] > soft[0]).all()
 
 
-@given(mdps, radii, st.floats(-10, 10))
+@given(MDPS, radii, st.floats(-10, 10))
 @for_all
 def test_rewards_plus_a_constant_give_values_plus_its_sum_and_the_same_policy(mdp, radius, shift):
     one = value_iteration(mdp, kl_ball, parameter=radius)
@@ -188,7 +179,7 @@ def test_rewards_plus_a_constant_give_values_plus_its_sum_and_the_same_policy(md
     assert other.policy == pytest.approx(one.policy, abs=1e-5)
 
 
-@given(mdps)
+@given(MDPS)
 @for_all
 def test_values_rise_with_the_radius_from_the_mean_to_the_maximum(mdp):
     values = [value_iteration(mdp, kl_ball, parameter=radius).v for radius in (0.0, 0.01, 0.1, 0.42, 1.0, 3.0)]
@@ -200,7 +191,7 @@ def test_values_rise_with_the_radius_from_the_mean_to_the_maximum(mdp):
     assert value_iteration(mdp, kl_ball, parameter=enough).v == pytest.approx(best.v, abs=1e-8)
 
 
-@given(mdps, radii)
+@given(MDPS, radii)
 @for_all
 def test_the_values_are_those_of_its_policy(mdp, radius):
     """Unlike XQL's, which have the KL in them: what is learned is what the policy will earn."""

@@ -9,11 +9,7 @@ import jax.numpy as jnp
 
 from extremal.core.record import record, static
 from extremal.core.types import Batch, Metrics
-
-
-def _key(key: jax.Array | None) -> jax.Array:
-    """Held-out data is measured on the same draws each time."""
-    return jax.random.key(0) if key is None else key
+from extremal.objectives.sampled import draws_of
 
 
 @record
@@ -26,7 +22,7 @@ class SoftImprovement:
     def __call__(
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
-        action, log_prob = online.pi(batch.observation).sample_with_log_prob(_key(key))
+        action, log_prob = online.pi(batch.observation).sample_with_log_prob(draws_of(key))
         q = jnp.min(online.q(batch.observation, action), axis=0)
         loss = jnp.mean(jnp.exp(online.log_alpha()) * log_prob - q)
         return loss, {"log_prob": jnp.mean(log_prob), "q": jnp.mean(q)}
@@ -44,7 +40,7 @@ class SoftCloning:
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
         policy = online.pi(batch.observation)
-        _, log_prob = policy.sample_with_log_prob(_key(key))
+        _, log_prob = policy.sample_with_log_prob(draws_of(key))
         cloned = jnp.mean(policy.log_prob(batch.action))
         return jnp.mean(jnp.exp(online.log_alpha()) * log_prob) - cloned, {
             "log_prob": jnp.mean(log_prob),
@@ -69,7 +65,7 @@ class RegularisedImprovement:
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
         policy, behaviour = online.pi(batch.observation), target.behaviour(batch.observation)
-        action = policy.sample(_key(key))
+        action = policy.sample(draws_of(key))
         divergence = jnp.mean(policy.log_prob(action) - behaviour.log_prob(action))
         q = jnp.mean(jnp.min(target.q(batch.observation, jnp.clip(action, -1.0, 1.0)), axis=0))
         return divergence - self.inverse_temperature * q, {"divergence": divergence, "q": q}

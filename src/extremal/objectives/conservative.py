@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from extremal.core.record import record, static
 from extremal.core.types import Batch, Metrics
 from extremal.losses.conservative import dual_ascent, dual_weight, log_mean_exp, robust_mean, sampled_log_sum_exp
-from extremal.losses.td import td_target
 from extremal.objectives.backup import Backup
-from extremal.objectives.sampled import ensemble_values
+from extremal.objectives.critic import bellman_error
+from extremal.objectives.sampled import draws_of, ensemble_values
 
 
 class Penalty(Protocol):
@@ -144,10 +144,8 @@ class FitConservativeCritic:
     def __call__(
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
-        draw, follow = jax.random.split(jax.random.key(0) if key is None else key)
-        y = td_target(batch.reward, batch.terminated, self.backup(target, batch, follow), discount=self.discount)
-        q = online.q(batch.observation, batch.action)  # [E, B]
-        error = q - jnp.broadcast_to(y, q.shape)
+        draw, follow = jax.random.split(draws_of(key))
+        q, error = bellman_error(online.q, batch, self.backup(target, batch, follow), discount=self.discount)
         gap = self.penalty(online, target, batch, draw)
         gap = jnp.mean(gap - q if self.data_term else gap, axis=1)  # [E]
         counted = gap if self.floor is None else jnp.maximum(gap, self.floor)

@@ -12,6 +12,7 @@ from extremal.core.record import record
 from extremal.core.types import Batch, Metrics
 from extremal.losses.td import td_target
 from extremal.objectives.backup import Backup
+from extremal.objectives.sampled import draws_of
 
 
 @record
@@ -31,9 +32,16 @@ class FitCritic:
     def __call__(
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
-        value = self.backup(target, batch, jax.random.key(0) if key is None else key)
-        y = td_target(batch.reward, batch.terminated, value, discount=self.discount)
-        q = online.q(batch.observation, batch.action)  # [E, B]
-        error = q - jnp.broadcast_to(y, q.shape)
+        value = self.backup(target, batch, draws_of(key))
+        q, error = bellman_error(online.q, batch, value, discount=self.discount)
         loss = error**2 if self.huber is None else optax.huber_loss(error, delta=self.huber)
         return jnp.sum(jnp.mean(loss, axis=1)), {"mean": jnp.mean(q), "error": jnp.mean(jnp.abs(error))}
+
+
+def bellman_error(
+    critic: Any, batch: Batch, value: jax.Array, *, discount: jax.Array | float
+) -> tuple[jax.Array, jax.Array]:
+    """Q_k(s, a) and Q_k(s, a) - (r + discount value), both [E, B], for the value [B] of what follows."""
+    y = td_target(batch.reward, batch.terminated, value, discount=discount)
+    q = critic(batch.observation, batch.action)
+    return q, q - jnp.broadcast_to(y, q.shape)

@@ -71,6 +71,11 @@ class Maximum:
         return jnp.max(q, axis=0)
 
 
+def draws_of(key: jax.Array | None) -> jax.Array:
+    """The key itself; without one (held-out data), one that makes the same draws each time."""
+    return jax.random.key(0) if key is None else key
+
+
 def drawn(behaviour: Any, observation: jax.Array, key: jax.Array, samples: int) -> jax.Array:
     """[N, B, A]: `samples` actions in each state; one pass through the model, so that its products are of rank 2."""
     action = behaviour(jnp.tile(observation, (samples, 1))).sample(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -25,7 +26,7 @@ from sklearn.utils import check_random_state  # noqa: E402
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data  # noqa: E402
 
 
-class _Regressor(RegressorMixin, BaseEstimator):
+class _Regressor(RegressorMixin, BaseEstimator, ABC):
     """What the two estimators share: everything but the statistic."""
 
     hidden: Sequence[int]
@@ -37,9 +38,9 @@ class _Regressor(RegressorMixin, BaseEstimator):
     tol: float
     random_state: Any
 
+    @abstractmethod
     def _functional(self) -> Functional:
         """The statistic, its parameter checked."""
-        raise NotImplementedError
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to X [N, D] and y [N]; `sample_weight` [N] counts a row as often as it says (default: once)."""

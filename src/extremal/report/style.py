@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from collections.abc import Sequence
@@ -118,7 +117,3 @@ def png(drawn: Any, *, dpi: int) -> bytes:
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png", dpi=dpi, facecolor="#ffffff", metadata={"Software": None})
     return buffer.getvalue()
-
-
-def data_uri(image: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(image).decode()

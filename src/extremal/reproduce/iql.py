@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from extremal.core.errors import require
 from extremal.report.style import DASHES, INK, MUTED, RULE, figure, ramp
-from extremal.reproduce.xql import centre, reach, sample
+from extremal.reproduce.xql import centre, on_splines, reach, sample
 from extremal.tabular.operators import expectile
 
 
@@ -43,18 +41,13 @@ def compute(
     Source: [kostrikov2021] Fig. 1, Sec. 4.1.
     Differs from the paper: it does not say which two-dimensional variable it shows; this one is uniform about a sine.
     """
-    pipeline = require("sklearn.pipeline", extra="sklearn", purpose="expectile regression")
-    preprocessing = require("sklearn.preprocessing", extra="sklearn", purpose="expectile regression")
-    regressors = importlib.import_module("extremal.regressors")  # late: scikit-learn and JAX are slow to load
-
     x, y = sample(points, seed)
     grid = np.linspace(-1.95, 1.95, 157)
     fits = {}
     for level in fitted_levels:
-        splines = preprocessing.SplineTransformer(n_knots=knots, include_bias=False)
-        model = pipeline.make_pipeline(splines, regressors.ExpectileRegressor(expectile=level))
+        fitted = on_splines("ExpectileRegressor", x, y, grid, knots=knots, expectile=level)
         exact = centre(grid) + reach(grid) * of_uniform(level)
-        fits[level] = {"fitted": model.fit(x, y).predict(grid[:, None]), "exact": exact}
+        fits[level] = {"fitted": fitted, "exact": exact}
     error, wide, fine = np.linspace(-2.0, 2.0, 161), np.linspace(-3.5, 3.5, 281), np.linspace(-8.0, 8.0, 8001)
     return {
         "loss": {"error": error, "by_level": {level: loss(error, level) for level in levels}},

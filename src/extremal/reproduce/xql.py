@@ -54,6 +54,16 @@ def sample(points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x[:, None], centre(x) + reach(x) * random.uniform(-1.0, 1.0, points)
 
 
+def on_splines(regressor: str, x: np.ndarray, y: np.ndarray, grid: np.ndarray, *, knots: int, **parameter: Any) -> Any:
+    """Predictions [G] at `grid` [G] of one of `extremal.regressors`, linear in splines of x [N, 1]."""
+    pipeline = require("sklearn.pipeline", extra="sklearn", purpose="a regression")
+    preprocessing = require("sklearn.preprocessing", extra="sklearn", purpose="a regression")
+    regressors = importlib.import_module("extremal.regressors")  # late: scikit-learn and JAX are slow to load
+    splines = preprocessing.SplineTransformer(n_knots=knots, include_bias=False)
+    model = pipeline.make_pipeline(splines, getattr(regressors, regressor)(**parameter))
+    return model.fit(x, y).predict(grid[:, None])
+
+
 def compute(
     *,
     seed: int = 0,
@@ -67,17 +77,12 @@ def compute(
 
     Source: [garg2023] Eq. (7), Lemma 3.1.
     """
-    pipeline = require("sklearn.pipeline", extra="sklearn", purpose="Gumbel regression")
-    preprocessing = require("sklearn.preprocessing", extra="sklearn", purpose="Gumbel regression")
-    regressors = importlib.import_module("extremal.regressors")  # late: scikit-learn and JAX are slow to load
-
     x, y = sample(points, seed)
     grid = np.linspace(-1.95, 1.95, 157)
     fits = {}
     for beta in fitted_betas:
-        splines = preprocessing.SplineTransformer(n_knots=knots, include_bias=False)
-        model = pipeline.make_pipeline(splines, regressors.GumbelRegressor(beta=beta))
-        fits[beta] = {"fitted": model.fit(x, y).predict(grid[:, None]), "exact": soft_maximum(grid, beta)}
+        fitted = on_splines("GumbelRegressor", x, y, grid, knots=knots, beta=beta)
+        fits[beta] = {"fitted": fitted, "exact": soft_maximum(grid, beta)}
     wide, error = np.linspace(-4.0, 10.0, 281), np.linspace(-4.0, 3.0, 281)
     return {
         "pdf": {"x": wide, "density": {beta: density(wide, beta) for beta in betas}},
