@@ -63,7 +63,7 @@ def test_the_gap_is_the_best_of_uniform_actions_less_the_logged_one(sign):
     random = np.random.default_rng(0)
     observation = random.uniform(-0.5, 0.5, (64, 2)).astype(np.float32)
     batch = Batch(observation, observation, np.zeros(64), observation, np.zeros(64))  # logged where the peak is
-    found = float(gap_expansion(algorithm(), Networks(Peak(sign=sign)), batch))
+    found = float(gap_expansion(Networks(Peak(sign=sign)), batch))
     uniform = np.asarray(jax.random.uniform(jax.random.key(0), (SAMPLES, 64, 2), minval=-1.0, maxval=1.0))
     distance = ((uniform - observation) ** 2).sum(axis=-1)  # [N, B]
     assert found == pytest.approx(np.mean(np.max(-sign * distance, axis=0)), rel=1e-5)

@@ -208,3 +208,15 @@ def test_every_arm_has_settings_for_every_data_set(experiment):
 def test_it_is_on_the_page_of_figures(experiment):
     assert f"\n`{experiment.name}`\n:   " in (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text("utf-8")
     assert 20 < len(experiment.shows) < 140
+
+
+def test_emaq_s_paper_budget_is_the_paper_s():
+    """Fig. 1 has batches of 100 and 500,000 updates, Table 1 models of 80 bins; what stands alone is the model that EMaQ stands on."""
+    alone, *drawn = EXPERIMENTS["emaq-fig1"].arms["paper"]
+    for arm in drawn:
+        found = arm.settings("hopper-medium")
+        assert (found.batch_size, found.critics, found.width, arm.updates["paper"]) == (100, 8, 750, 500_000)
+        assert found.behaviour == alone.settings("hopper-medium")
+    table = {arm.label: arm.settings("adroit-door-human") for arm in EXPERIMENTS["emaq-table1"].arms["paper"]}
+    assert table["behaviour, autoregressive"] == table["EMaQ"].behaviour
+    assert (table["EMaQ"].behaviour_bins, table["EMaQ"].critics) == (80, 16)

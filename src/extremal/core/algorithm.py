@@ -229,8 +229,10 @@ class Algorithm:
         statistic = next((step.objective.statistic for step in self.steps if step.trains == "v"), None)  # type: ignore[attr-defined]
         if statistic is not None:
             return statistic.value(online.v(observation))
-        if not hasattr(online, "q"):
-            return None
+        return self.own_value(online, observation) if hasattr(online, "q") else None
+
+    def own_value(self, online: Any, observation: jax.Array) -> jax.Array:
+        """[B] the least Q, over critics, of the action that is taken in prepared observations [B, O]."""
         return jnp.min(online.q(observation, self.first_action(online, observation)), axis=0)
 
     def counted(self, reward: Any) -> Any:

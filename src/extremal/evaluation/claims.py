@@ -19,7 +19,7 @@ SAMPLES = 10  # uniform actions a state
 
 
 @jax.jit
-def gap_expansion(algorithm: Algorithm, online: Any, batch: Batch) -> jax.Array:
+def gap_expansion(online: Any, batch: Batch) -> jax.Array:
     """Mean over a batch of logged data of max_i Q(s, a_i) - Q(s, a), the a_i uniform; the same draws at every call.
 
     Below 0 the critic holds what was done for better than any of some arbitrary actions, above 0 it was drawn away.
@@ -27,14 +27,14 @@ def gap_expansion(algorithm: Algorithm, online: Any, batch: Batch) -> jax.Array:
     Source: [kumar2020] Eq. (10), Fig. 2. Symbols: SAMPLES = N.
     """
     uniform = jax.random.uniform(jax.random.key(0), (SAMPLES, *batch.action.shape), minval=-1.0, maxval=1.0)
-    q = lambda action: _least(online, batch.observation, action)  # noqa: E731
+    q = lambda action: jnp.min(online.q(batch.observation, action), axis=0)  # noqa: E731
     return jnp.mean(jnp.max(jax.lax.map(q, uniform), axis=0) - q(batch.action))
 
 
 @jax.jit
 def policy_value(algorithm: Algorithm, online: Any, observation: jax.Array) -> jax.Array:
     """[B] Q(s, a) of the action that is taken in prepared observations [B, O]."""
-    return _least(online, observation, algorithm.first_action(online, observation))
+    return algorithm.own_value(online, observation)
 
 
 def predicted_values(algorithm: Algorithm, online: Any, starts: np.ndarray) -> np.ndarray:
@@ -51,7 +51,3 @@ def discounted_returns(algorithm: Algorithm, rewards: Sequence[np.ndarray]) -> n
     """[E] sum_t discount^t r_t of episodes' rewards [T], in the units of the critic (scaled and shifted as the data was)."""
     discount = float(algorithm.discount)
     return np.array([np.sum(np.asarray(algorithm.counted(r)) * discount ** np.arange(len(r))) for r in rewards])
-
-
-def _least(online: Any, observation: jax.Array, action: jax.Array) -> jax.Array:
-    return jnp.min(online.q(observation, action), axis=0)

@@ -33,16 +33,17 @@ def _emaq(budget: str, *, preset: str = "paper/mujoco", **changes: Any) -> Any:
     return preset_of("emaq", behaviour_updates=FIT[budget], **SMALL, **changes)
 
 
-def _alone(budget: str, model: str = "autoregressive") -> Arm:
-    """The model of the behaviour as a policy."""
-    settings = preset_of("behaviour", model=model, width=750 if budget == "paper" else 256)
-    return Arm(label=f"behaviour, {model}", settings=settings, updates=FIT)
+def _alone(budget: str, model: str = "autoregressive", **given: Any) -> Arm:
+    """The model of the behaviour that EMaQ stands on, as a policy."""
+    emaq = _emaq(budget, behaviour_model=model, **given)
+    return Arm(label=f"behaviour, {model}", settings=lambda dataset: emaq(dataset).behaviour, updates=FIT)
 
 
 def _drawn(budget: str, model: str = "autoregressive") -> tuple[Arm, ...]:
-    """EMaQ with more and more actions, on one model."""
-    arm = lambda n: _emaq(budget, samples=n, behaviour_model=model)  # noqa: E731
-    return tuple(Arm(label=f"{model}, N = {n}", settings=arm(n)) for n in DRAWS[budget])
+    """EMaQ with more and more actions, on one model; the paper's ablation has a batch and updates of its own."""
+    arm = lambda n: _emaq(budget, preset="paper/ablation", samples=n, behaviour_model=model)  # noqa: E731
+    updates = {"paper": 500_000}
+    return tuple(Arm(label=f"{model}, N = {n}", settings=arm(n), updates=updates) for n in DRAWS[budget])
 
 
 def _rivals(budget: str) -> tuple[Arm, ...]:
@@ -76,12 +77,12 @@ def _soft(budget: str) -> tuple[Arm, ...]:
 
 def _table1(budget: str) -> tuple[Arm, ...]:
     """The behaviour cloned, its model, EMaQ, and two rivals."""
-    most = 64 if budget == "paper" else 20
+    most, preset = 64 if budget == "paper" else 20, "paper/kitchen-antmaze-adroit"
     return (
         Arm(label="BC", settings=preset_of("bc"), updates={"reduced": 30_000}),
-        _alone(budget),
+        _alone(budget, preset=preset),
         *_rivals(budget)[-2:],
-        Arm(label="EMaQ", settings=_emaq(budget, preset="paper/kitchen-antmaze-adroit", samples=most)),
+        Arm(label="EMaQ", settings=_emaq(budget, preset=preset, samples=most)),
     )
 
 
@@ -90,7 +91,10 @@ MODELS = {
     name: tuple(arm for model in ("autoregressive", "vae") for arm in (_alone(name, model), *_drawn(name, model)))
     for name in BUDGETS
 }
-RIVALS = {name: (_alone(name), _drawn(name)[-1], *_rivals(name)) for name in BUDGETS}
+RIVALS = {
+    name: (_alone(name), Arm(label="EMaQ", settings=_emaq(name, samples=DRAWS[name][-1])), *_rivals(name))
+    for name in BUDGETS
+}
 SOFT = {name: _soft(name) for name in BUDGETS}
 TABLE1 = {name: _table1(name) for name in BUDGETS}
 

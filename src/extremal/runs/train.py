@@ -37,6 +37,7 @@ KEPT = 2  # checkpoints
 SHOWN_EVERY = 10.0  # seconds between two writings of metrics.csv, so that a run can be followed between checkpoints
 DRAWN = 6  # trajectories of the last evaluation of the first replica, for the picture of a maze
 HELD_OUT_ROWS = 4096  # steps at most, in the batch on which held-out losses are measured
+CLAIMED_ROWS = 512  # in that on which a critic is asked; acting may draw a hundred actions for each
 
 
 class Watcher(Protocol):
@@ -151,10 +152,10 @@ class Training:
 
     def _claims(self, algorithm: Algorithm, online: Any) -> dict[str, float]:
         """What the critic holds of the training data's actions, and of its own policy's in the data's states."""
-        batch = _head(algorithm.sampler, self.data)
+        batch = _head(algorithm.sampler, self.data, steps=CLAIMED_ROWS)
         own = policy_value(algorithm, online, batch.observation)
         return {
-            "critic/gap_expansion": float(gap_expansion(algorithm, online, batch)),
+            "critic/gap_expansion": float(gap_expansion(online, batch)),
             "critic/policy_value": float(own.mean()),
         }
 
@@ -214,9 +215,9 @@ def _measure(algorithm: Algorithm, state: Any, batch: Any) -> dict[str, jax.Arra
     return algorithm.measure(state, batch)
 
 
-def _head(sampler: Sampler, dataset: Dataset) -> Any:
+def _head(sampler: Sampler, dataset: Dataset, *, steps: int = HELD_OUT_ROWS) -> Any:
     """A batch spread evenly over a dataset, the same at every call."""
-    count = max(min(dataset.rows, HELD_OUT_ROWS // sampler.length), 1)
+    count = max(min(dataset.rows, steps // sampler.length), 1)
     rows = np.linspace(0, dataset.rows - 1, count).astype(np.int32)
     return jax.tree.map(jax.numpy.asarray, sampler.at(dataset, rows))
 
