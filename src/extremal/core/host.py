@@ -1,7 +1,8 @@
 """A function of JAX as a list of NumPy calls, for one observation at a time on the host.
 
-Calling a compiled program costs several times as much as a policy's three small products, however little it computes. What depends on the parameters alone is worked out once. Only what networks are made of is known; of a function with anything
-else there is no such form, and the compiled program serves.
+Calling a compiled program costs several times as much as a policy's three small products, however little it computes. What
+depends on the parameters alone is worked out once. Only what networks are made of is known; of a function with anything else
+there is no such form, and the compiled program serves.
 """
 
 from __future__ import annotations
