@@ -27,6 +27,7 @@ from extremal.reproduce import (
     evt,
     iql,
     iql_maze,
+    kl_ball,
     klxql_trained,
     offline_trained,
     operators,
@@ -114,6 +115,13 @@ _FIGURES: tuple[Figure, ...] = (
         shows="all operators on one axis from mean to maximum, each at values of its own parameter",
         compute=operators.compute,
         draw=operators.draw,
+    ),
+    Figure(
+        name="kl-ball",
+        paper="[ahmadi2012] Theorem 3.3, Definition 3.1",
+        shows="the value of the KL ball from mean to maximum as its radius grows, and what the loss's tangent does to it",
+        compute=kl_ball.compute,
+        draw=kl_ball.draw,
     ),
 )
 
