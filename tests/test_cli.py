@@ -51,7 +51,7 @@ def log(tmp_path_factory) -> str:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("", ["demo", "train", "evaluate", "data", "report", "reproduce", "algorithms"]),
+        ("", ["demo", "train", "sweep", "evaluate", "data", "report", "reproduce", "algorithms"]),
         ("demo", ["--updates", "default: 30000", "a demo that is there is replaced"]),
         ("train", [*METHODS, "lists its settings"]),
         *((f"train {name}", ["--dataset", "--resume", "--learning-rate", "--preset"]) for name in METHODS),
@@ -350,6 +350,23 @@ def test_what_is_wrong_is_told_with_exit_code_2(run, tmp_path, monkeypatch, comm
     assert (code, out) == (2, "")
     assert words in " ".join(err.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_programs_of_a_sweep_are_told_before_they_are_trained(run, tmp_path):
+    text = 'datasets = ["npz:x.npz"]\nseeds = 3\n[[method]]\nname = "xql"\nbeta = [1, 2]\ncritics = [1, 2]\n'
+    (tmp_path / "s.toml").write_text(text, encoding="utf-8")
+    code, out, _ = run("sweep", tmp_path / "s.toml", "--plan", "--json")
+    assert code == 0
+    assert [(p["program"], p["swept"], p["replicas"]) for p in json.loads(out)] == [
+        ("xql critics 1", "beta 1 2", 6),
+        ("xql critics 2", "beta 1 2", 6),
+    ]
+    code, out, _ = run("sweep", tmp_path / "s.toml", "--plan")
+    assert code == 0
+    assert "critics 2" in out
+    code, _, err = run("sweep", tmp_path / "none.toml")
+    assert code == 2
+    assert "none.toml" in err
 
 
 def test_an_interruption_exits_with_130(run, monkeypatch):

@@ -15,6 +15,7 @@ from extremal.cli.console import either
 from extremal.cli.data import Data
 from extremal.cli.reproduce import Reproduce
 from extremal.cli.results import Algorithms, Demo, Evaluate, Report
+from extremal.cli.sweep import Sweep
 from extremal.cli.train import train_command
 from extremal.core.errors import ExtremalError, nearest
 
@@ -35,7 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; what was saved can be resumed by --resume", file=sys.stderr)
+        print(
+            "interrupted; what was saved can be resumed by --resume (a sweep or a figure: by the same command)",
+            file=sys.stderr,
+        )
         return 130
 
 
@@ -57,6 +61,7 @@ def _commands(argv: Sequence[str]) -> Any:
         {
             "demo": Demo,
             "train": made,
+            "sweep": Sweep,
             "evaluate": Evaluate,
             "data": Data,
             "report": Report,

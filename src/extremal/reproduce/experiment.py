@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +107,7 @@ class Experiment:
         self, arm: Arm, dataset: str, name: str, budget: Budget, seed: int, runs: Path, said: str, follow: Follow
     ) -> Cell:
         from extremal.report.runs import read_run
-        from extremal.runs.run import train
+        from extremal.runs.sweep import Program
 
         settings = narrowed(arm.settings(dataset), budget.width)
         updates = arm.updates.get(name, budget.updates)
@@ -120,9 +118,8 @@ class Experiment:
             "episodes": budget.episodes,
             "holdout": budget.holdout,  # the same rows for every method
         }
-        path = runs / folder(arm.label, dataset, settings, chosen)
-        watch = lambda update, metrics: follow(said, update, updates)  # noqa: E731
-        run = train(settings, dataset, out=path, resume=True, watch=watch, **chosen)
+        program = Program(label=arm.label, dataset=dataset, settings=settings, training=chosen)
+        run = program.run(runs, follow, said=said)
         return Cell(arm.label, dataset, read_run(run.path))
 
 
@@ -151,15 +148,6 @@ def narrowed(settings: Any, factor: float) -> Any:
     names = [field.name for field in dataclasses.fields(settings) if field.name.endswith("width")]
     widths = {name: getattr(settings, name) for name in names}
     return dataclasses.replace(settings, **{name: round(x * factor) for name, x in widths.items() if x is not None})
-
-
-def folder(label: str, dataset: str, settings: Any, chosen: Mapping[str, Any]) -> str:
-    """Where a run lives: readable, and another one for whatever would give other numbers."""
-    from extremal.io.config import to_json
-
-    text = json.dumps([type(settings).__name__, to_json(settings), dict(chosen), dataset], sort_keys=True)
-    slug = "".join(c if c.isalnum() else "-" for c in f"{Path(dataset).name} {label}".lower()).strip("-")
-    return f"{slug}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _record(cell: Cell, out: Path) -> dict[str, Any]:
