@@ -77,7 +77,9 @@ ARMS = (
     Arm(label="10%BC", settings=preset_of("bc10")),
     Arm(label="DT", settings=preset_of("dt", _asked), updates={"reduced": 10_000, "paper": 100_000}),
     Arm(label="AWAC", settings=preset_of("awac")),
-    Arm(label="Onestep", settings=preset_of("onestep")),
+    Arm(
+        label="Onestep", settings=preset_of("onestep", inverse_temperature=0.01)
+    ),  # published code's, rewards as they are
     Arm(label="TD3+BC", settings=preset_of("td3bc", "paper/locomotion-v2")),
     CONSERVATIVE,
     IMPLICIT,
