@@ -51,7 +51,7 @@ def log(tmp_path_factory) -> str:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("", ["demo", "train", "sweep", "evaluate", "data", "report", "reproduce", "algorithms"]),
+        ("", ["demo", "train", "sweep", "evaluate", "data", "report", "reproduce", "bench", "algorithms"]),
         ("demo", ["--updates", "default: 30000", "a demo that is there is replaced"]),
         ("train", [*METHODS, "lists its settings"]),
         *((f"train {name}", ["--dataset", "--resume", "--learning-rate", "--preset"]) for name in METHODS),
@@ -65,6 +65,7 @@ def log(tmp_path_factory) -> str:
         ("data difficulty", ["--run", "--behaviour", "--samples", "--draws", "--first", "--json"]),
         ("report", ["--out", "--title", "RUN"]),
         ("reproduce", ["--list", "--out", "--seed", "--overwrite", "--json", "NAME"]),
+        ("bench", ["--methods", "--peers", "--dataset", "--rounds", "--grow", "--overwrite"]),
         ("algorithms", ["METHOD", "--json"]),
     ],
 )

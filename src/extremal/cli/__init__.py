@@ -11,6 +11,7 @@ from typing import Any
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
 
+from extremal.cli.bench import Bench
 from extremal.cli.console import either
 from extremal.cli.data import Data
 from extremal.cli.reproduce import Reproduce
@@ -66,6 +67,7 @@ def _commands(argv: Sequence[str]) -> Any:
             "data": Data,
             "report": Report,
             "reproduce": Reproduce,
+            "bench": Bench,
             "algorithms": Algorithms,
         }
     )

@@ -7,6 +7,7 @@ ExtremalError
 ├── RunError           a run directory that exists, is damaged, or belongs to other settings
 ├── DivergedError      every replica of a run left the finite numbers
 ├── SimulatorError     a simulator of another process raised or died
+├── PeerError          a program of `extremal bench` could not be installed, raised or died
 └── MissingExtraError  an optional package is needed; says which extra installs it
 """
 
@@ -57,6 +58,10 @@ class DivergedError(ExtremalError, ArithmeticError):
 
 class SimulatorError(ExtremalError, RuntimeError):
     """A simulator of another process raised or died."""
+
+
+class PeerError(ExtremalError, RuntimeError):
+    """A program that is measured beside Extremal could not be installed, raised or died."""
 
 
 class MissingExtraError(ExtremalError, ImportError):

@@ -1,0 +1,92 @@
+"""Pictures of a bench's record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from extremal.report.style import INK, MUTED, PALETTE, RULE, figure
+
+_WORDS = {"replicas": "replicas", "batch": "batch size", "width": "width of the hidden layers", "rows": "rows of data"}
+_ACROSS = 3  # panels beside each other
+
+
+def bars(record: Mapping[str, Any]) -> Any:
+    """A panel a method, a bar a program: median updates/s, and how many times as fast the library is."""
+    methods = list(dict.fromkeys(row["method"] for row in record["rows"]))
+    programs = list(dict.fromkeys(row["program"] for row in record["rows"]))
+    colour = {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(programs)}
+    across = min(_ACROSS, len(methods))
+    down = -(-len(methods) // across)
+    most = max(sum(row["method"] == method for row in record["rows"]) for method in methods)
+    drawn = figure(3.6 * across + 0.4, down * (0.36 * most + 0.75) + 0.5)
+    axes = drawn.subplots(down, across, squeeze=False).ravel()
+    for axis, method in zip(axes, methods, strict=False):
+        _bars(axis, [row for row in record["rows"] if row["method"] == method], colour)
+        axis.set_title(method)
+    for axis in axes[len(methods) :]:
+        axis.set_axis_off()
+    drawn.supxlabel(_caption(record), fontsize=8, color=MUTED)
+    return drawn
+
+
+def _bars(axis: Any, rows: list[Mapping[str, Any]], colour: Mapping[str, str]) -> None:
+    best = max(row["updates_per_second"] for row in rows)
+    for place, row in enumerate(rows):
+        rate, times = row["updates_per_second"], row["ours_to_it"]
+        axis.barh(place, rate, height=0.66, color=colour[row["program"]])
+        axis.plot(row["rounds"], [place] * len(row["rounds"]), "|", color=INK, markersize=6, alpha=0.6)
+        said = f"{rate:,.0f}" if times is None else f"{rate:,.0f}   (ours: {times:.2f} ×)"
+        axis.annotate(
+            said,
+            (max(rate, *row["rounds"]), place),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+            annotation_clip=False,
+        )
+    axis.set_yticks(range(len(rows)), [row["program"] for row in rows])
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.set_xlim(0.0, 1.5 * best)
+    axis.grid(axis="x", color=RULE, linewidth=0.6)
+    axis.grid(visible=False, axis="y")
+
+
+def growth(record: Mapping[str, Any]) -> Any:
+    """A panel an axis: updates/s of the library alone."""
+    count = len(record["growth"])
+    drawn = figure(3.1 * count + 0.4, 3.0)
+    for panel, grown in zip(drawn.subplots(1, count, squeeze=False)[0], record["growth"], strict=True):
+        values = [point["value"] for point in grown["points"]]
+        panel.plot(values, [point["updates_per_second"] for point in grown["points"]], "o-", color=PALETTE[0])
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set_xticks(values, [f"{value:,}" for value in values], minor=False)
+        panel.minorticks_off()
+        panel.set_xlabel(_WORDS[grown["axis"]])
+        for point in grown["points"]:
+            panel.annotate(
+                f"{point['updates_per_second']:,.0f}",
+                (point["value"], point["updates_per_second"]),
+                xytext=(0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )
+        panel.margins(0.14, 0.2)
+        panel.set_title(f"{grown['method']}: updates/s in all")
+    drawn.supxlabel(_caption(record), fontsize=8, color=MUTED)
+    return drawn
+
+
+def _caption(record: Mapping[str, Any]) -> str:
+    """What was the same for all."""
+    settings, rows = record["settings"], record["rows"]
+    devices = dict.fromkeys(row["device"] for row in rows)
+    on = ", ".join(f"{settings['threads']} threads" if device == "cpu" else device for device in devices)
+    types = ", ".join(dict.fromkeys(row["dtype"] for row in rows))
+    return (
+        f"updates/s, median of {settings['rounds']} rounds, programs in turn; {settings['depth']} × {settings['width']}, "
+        f"batch {settings['batch']}, {types}, {on}; compilation and evaluation not inside"
+    )

@@ -1,0 +1,114 @@
+"""Programs that take turns at the same job: a round of each, and again, so that a slow minute of the machine hits all."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from extremal.bench.contestant import Contestant
+from extremal.bench.job import Job
+from extremal.core.errors import PeerError
+
+SECONDS = 5.0  # that a round is to take, where the number of updates is not given
+
+Watch = Callable[[str, int, int], None]  # who is at work, how much is finished, of how much
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Who takes part, with what, and how it is started."""
+
+    name: str
+    command: Sequence[str]
+    job: Job
+    own: bool = False  # the library itself
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one program did: the seconds of each round, compilation and evaluation apart."""
+
+    entry: Entry
+    facts: dict[str, Any]  # versions, device, dtype, differs, first_call
+    updates: int  # a round, of each replica
+    seconds: tuple[float, ...]
+
+    @property
+    def rates(self) -> list[float]:
+        """Updates/s of each round, of all replicas together."""
+        return [self.entry.job.replicas * self.updates / taken for taken in self.seconds]
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
+
+
+def ratio(one: Result, other: Result) -> float:
+    """How many times as fast `one` is: the median over the rounds."""
+    return statistics.median(a / b for a, b in zip(one.rates, other.rates, strict=True))
+
+
+class _Runner:
+    """A contestant under way."""
+
+    def __init__(self, entry: Entry, contestant: Contestant, updates: int | None):
+        self.entry, self.contestant, self.seconds = entry, contestant, []
+        self.facts, call = contestant.start(entry.job), entry.job.call
+        calls = SECONDS / contestant.run(call) if updates is None else updates / call
+        self.updates = max(1, round(calls)) * call
+
+    def turn(self) -> None:
+        self.seconds.append(self.contestant.run(self.updates))
+
+    @property
+    def result(self) -> Result:
+        return Result(entry=self.entry, facts=self.facts, updates=self.updates, seconds=tuple(self.seconds))
+
+
+def race(
+    entries: Sequence[Entry],
+    *,
+    rounds: int,
+    updates: int | None = None,
+    watch: Watch = lambda name, finished, total: None,
+) -> tuple[list[Result], list[str]]:
+    """Every entry's result, in order; and one text for each peer that could not go on, which is left out.
+
+    Args:
+        updates: of a round, to the nearest whole call; none: as many as take about five seconds.
+
+    Raises:
+        PeerError: the library itself could not go on.
+    """
+    failures: list[str] = []
+    with contextlib.ExitStack() as stack:
+        runners: list[_Runner] = []
+        for number, entry in enumerate(entries):
+            watch(f"{entry.name} compiles", number, len(entries))
+            with _forgiven(entry, failures):
+                one = Contestant(entry.name, entry.command, threads=entry.job.threads, own=entry.own)
+                stack.callback(one.stop)
+                runners.append(_Runner(entry, one, updates))
+        for turn in range(rounds):
+            for runner in list(runners):
+                watch(runner.entry.name, turn, rounds)
+                before = len(failures)
+                with _forgiven(runner.entry, failures):
+                    runner.turn()
+                if len(failures) > before:
+                    runners.remove(runner)
+    return [runner.result for runner in runners], failures
+
+
+@contextlib.contextmanager
+def _forgiven(entry: Entry, failures: list[str]) -> Any:
+    """A peer's failure is told and the others go on; the library's own is not."""
+    try:
+        yield
+    except PeerError as error:
+        if entry.own:
+            raise
+        failures.append(f"{entry.job.method}: {error}")
