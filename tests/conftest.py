@@ -33,3 +33,15 @@ def real_data() -> Path:
     if not root or not Path(root).is_dir():
         pytest.skip("needs real data: set EXTREMAL_DATA to the folder that holds dapg/, neorl2/, ...")
     return Path(root)
+
+
+@pytest.fixture(scope="session")
+def small_maze(tmp_path_factory) -> str:
+    """The id of a small maze's log, in a file: it has a simulator, and so scores."""
+    pytest.importorskip("mujoco", reason="needs MuJoCo")
+    from extremal import save_dataset
+    from extremal.data.pointmaze import generate
+
+    path = tmp_path_factory.mktemp("data") / "maze.npz"
+    save_dataset(generate("pointmaze-umaze-goal", rows=2000), f"npz:{path}")
+    return f"npz:{path}"

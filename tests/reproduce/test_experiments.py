@@ -22,18 +22,7 @@ pytest.importorskip("matplotlib", reason="needs matplotlib")
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    """A small maze's log, as a file."""
-    pytest.importorskip("mujoco", reason="needs MuJoCo")
-    from extremal.data.pointmaze import generate
-
-    path = tmp_path_factory.mktemp("data") / "maze.npz"
-    extremal.save_dataset(generate("pointmaze-umaze-goal", rows=2000), f"npz:{path}")
-    return f"npz:{path}"
-
-
-@pytest.fixture(scope="module")
-def experiment(dataset):
+def experiment(small_maze):
     return Experiment(
         name="small",
         paper="[kumar2020]",
@@ -44,7 +33,7 @@ def experiment(dataset):
                 Arm(label="B", settings=preset_of("bc", width=16, batch_size=16)),
             )
         },
-        datasets=(dataset,),
+        datasets=(small_maze,),
         budgets={"reduced": Budget(updates=10, seeds=2, episodes=1, evaluations=2, width=0.5)},
         read=cql_trained.read_gap,
         draw=cql_trained.draw_gap,
@@ -62,7 +51,7 @@ def record(out: Path) -> dict:
     return json.loads((out / "small.json").read_text("utf-8"))
 
 
-def test_every_arm_is_trained_under_the_budget_and_told_with_its_settings(made, dataset):
+def test_every_arm_is_trained_under_the_budget_and_told_with_its_settings(made, small_maze):
     found = record(made)
     expected = {"updates": 10, "seeds": 2, "episodes": 1, "evaluations": 2, "width": 0.5, "holdout": 0.0}
     assert found["budget"] == {"name": "reduced"} | expected
@@ -72,9 +61,9 @@ def test_every_arm_is_trained_under_the_budget_and_told_with_its_settings(made, 
     ]
     for run in found["runs"]:
         assert run["settings"]["width"] == 8
-        assert run["data_hash"] == extremal.load_dataset(dataset).hash()
+        assert run["data_hash"] == extremal.load_dataset(small_maze).hash()
         assert (made / run["run"] / "summary.json").exists()
-    arms = found["numbers"]["panels"][dataset]
+    arms = found["numbers"]["panels"][small_maze]
     assert arms["I"]["gap"]["updates"] == [10, 20]
     assert arms["B"].keys() == {"score"}  # it has no critic
     assert (made / "small.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -107,20 +107,9 @@ def test_nothing_is_trained_where_a_data_set_cannot_be_read(sweep, data, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture(scope="module")
-def maze(tmp_path_factory):
-    """A small maze's log, as a file: it has a simulator, and so scores."""
-    pytest.importorskip("mujoco", reason="needs MuJoCo")
-    from extremal.data.pointmaze import generate
-
-    path = tmp_path_factory.mktemp("data") / "maze.npz"
-    extremal.save_dataset(generate("pointmaze-umaze-goal", rows=2000), f"npz:{path}")
-    return f"npz:{path}"
-
-
-def test_a_sweep_goes_on_where_it_stopped_and_its_numbers_are_those_of_its_runs(sweep, maze, tmp_path):
+def test_a_sweep_goes_on_where_it_stopped_and_its_numbers_are_those_of_its_runs(sweep, small_maze, tmp_path):
     programs = sweep(
-        f'datasets = ["{maze}"]\nupdates = 10\nseeds = 1\nepisodes = 1\nevaluate_every = 10\n'
+        f'datasets = ["{small_maze}"]\nupdates = 10\nseeds = 1\nepisodes = 1\nevaluate_every = 10\n'
         + METHOD
         + "width = 8\nbatch_size = 16\ndepth = [1, 2]\nlearning_rate = [1e-3, 1e30]\n"
     )
