@@ -27,7 +27,8 @@ for line in sys.stdin:
     else:
         slow = 1 + turn % 3  # a slow minute hits every program alike
         turn += 1
-        answer = {"seconds": slow * job["replicas"] * given * job["batch"] / 256 / RATES[side]}
+        taken = slow * job["replicas"] * given * job["batch"] / 256 / RATES[side]
+        answer = {"seconds": taken, "processor_seconds": 1.5 * taken}
     print(json.dumps({"result": answer}), flush=True)
 """
 

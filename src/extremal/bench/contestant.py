@@ -11,13 +11,20 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 from extremal.bench.job import Job
 from extremal.core.errors import PeerError
 
 _KEPT = 20  # lines of standard error, for the message when it dies
 _PATIENCE = 5.0  # seconds that it has for ending by itself
+
+
+class Round(NamedTuple):
+    """What some updates took."""
+
+    seconds: float
+    processor_seconds: float  # of all threads
 
 
 class Contestant:
@@ -47,9 +54,9 @@ class Contestant:
         """Build, and make the first `job.call` updates; what it says of itself."""
         return self._ask("start", dataclasses.asdict(job))
 
-    def run(self, updates: int) -> float:
-        """Make so many updates; the seconds that they took over there."""
-        return self._ask("run", updates)["seconds"]
+    def run(self, updates: int) -> Round:
+        """Make so many updates; what they took over there."""
+        return Round(**self._ask("run", updates))
 
     def stop(self) -> None:
         """Let it end, or end it."""

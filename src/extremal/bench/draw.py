@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,24 +20,25 @@ def bars(record: Mapping[str, Any]) -> Any:
     across = min(_ACROSS, len(methods))
     down = -(-len(methods) // across)
     most = max(sum(row["method"] == method for row in record["rows"]) for method in methods)
-    drawn = figure(3.6 * across + 0.4, down * (0.36 * most + 0.75) + 0.5)
+    width = max(3.8 * across + 0.4, 5.0)
+    drawn = figure(width, down * (0.36 * most + 0.75) + 0.6)
     axes = drawn.subplots(down, across, squeeze=False).ravel()
     for axis, method in zip(axes, methods, strict=False):
         _bars(axis, [row for row in record["rows"] if row["method"] == method], colour)
         axis.set_title(method)
     for axis in axes[len(methods) :]:
         axis.set_axis_off()
-    drawn.supxlabel(_caption(record), fontsize=8, color=MUTED)
+    _caption(drawn, record, width)
     return drawn
 
 
 def _bars(axis: Any, rows: list[Mapping[str, Any]], colour: Mapping[str, str]) -> None:
-    best = max(row["updates_per_second"] for row in rows)
+    most = max(max(row["rounds"]) for row in rows)
     for place, row in enumerate(rows):
         rate, times = row["updates_per_second"], row["ours_to_it"]
         axis.barh(place, rate, height=0.66, color=colour[row["program"]])
         axis.plot(row["rounds"], [place] * len(row["rounds"]), "|", color=INK, markersize=6, alpha=0.6)
-        said = f"{rate:,.0f}" if times is None else f"{rate:,.0f}   (ours: {times:.2f} ×)"
+        said = _short(rate) if times is None else f"{_short(rate)}  (ours: {_short(times)} ×)"
         axis.annotate(
             said,
             (max(rate, *row["rounds"]), place),
@@ -48,7 +50,7 @@ def _bars(axis: Any, rows: list[Mapping[str, Any]], colour: Mapping[str, str]) -
         )
     axis.set_yticks(range(len(rows)), [row["program"] for row in rows])
     axis.set_ylim(len(rows) - 0.4, -0.6)
-    axis.set_xlim(0.0, 1.5 * best)
+    axis.set_xlim(0.0, 1.9 * most)  # room for what stands behind the bars
     axis.grid(axis="x", color=RULE, linewidth=0.6)
     axis.grid(visible=False, axis="y")
 
@@ -56,7 +58,8 @@ def _bars(axis: Any, rows: list[Mapping[str, Any]], colour: Mapping[str, str]) -
 def growth(record: Mapping[str, Any]) -> Any:
     """A panel an axis: updates/s of the library alone."""
     count = len(record["growth"])
-    drawn = figure(3.1 * count + 0.4, 3.0)
+    width = max(3.1 * count + 0.4, 5.0)
+    drawn = figure(width, 3.1)
     for panel, grown in zip(drawn.subplots(1, count, squeeze=False)[0], record["growth"], strict=True):
         values = [point["value"] for point in grown["points"]]
         panel.plot(values, [point["updates_per_second"] for point in grown["points"]], "o-", color=PALETTE[0])
@@ -67,7 +70,7 @@ def growth(record: Mapping[str, Any]) -> Any:
         panel.set_xlabel(_WORDS[grown["axis"]])
         for point in grown["points"]:
             panel.annotate(
-                f"{point['updates_per_second']:,.0f}",
+                _short(point["updates_per_second"]),
                 (point["value"], point["updates_per_second"]),
                 xytext=(0, 6),
                 textcoords="offset points",
@@ -76,17 +79,27 @@ def growth(record: Mapping[str, Any]) -> Any:
             )
         panel.margins(0.14, 0.2)
         panel.set_title(f"{grown['method']}: updates/s in all")
-    drawn.supxlabel(_caption(record), fontsize=8, color=MUTED)
+    _caption(drawn, record, width)
     return drawn
 
 
-def _caption(record: Mapping[str, Any]) -> str:
+def _short(value: float) -> str:
+    """Three digits of it, or its whole part.
+
+    >>> _short(1.2345), _short(12.345), _short(1234.5)
+    ('1.23', '12.3', '1,234')
+    """
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _caption(drawn: Any, record: Mapping[str, Any], width: float) -> None:
     """What was the same for all."""
     settings, rows = record["settings"], record["rows"]
     devices = dict.fromkeys(row["device"] for row in rows)
     on = ", ".join(f"{settings['threads']} threads" if device == "cpu" else device for device in devices)
     types = ", ".join(dict.fromkeys(row["dtype"] for row in rows))
-    return (
+    said = (
         f"updates/s, median of {settings['rounds']} rounds, programs in turn; {settings['depth']} × {settings['width']}, "
         f"batch {settings['batch']}, {types}, {on}; compilation and evaluation not inside"
     )
+    drawn.supxlabel("\n".join(textwrap.wrap(said, int(14 * width))), fontsize=8, color=MUTED)

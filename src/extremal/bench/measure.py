@@ -156,6 +156,8 @@ def row(result: Result, ours_to_it: float | None) -> Record:
         "updates_per_second": result.rate,
         "ours_to_it": ours_to_it,
         "rounds": result.rates,
+        "cores": result.cores,
+        "processor_seconds_per_update": [taken.processor_seconds / result.updates for taken in result.rounds],
         "first_call_seconds": facts["first_call"],
         "updates_per_round": result.updates,
         "updates_per_call": job.call,

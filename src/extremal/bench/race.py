@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from extremal.bench.contestant import Contestant
+from extremal.bench.contestant import Contestant, Round
 from extremal.bench.job import Job
 from extremal.core.errors import PeerError
 
@@ -29,21 +29,26 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one program did: the seconds of each round, compilation and evaluation apart."""
+    """What one program did in each round, compilation and evaluation apart."""
 
     entry: Entry
     facts: dict[str, Any]  # versions, device, dtype, differs, first_call
     updates: int  # a round, of each replica
-    seconds: tuple[float, ...]
+    rounds: tuple[Round, ...]
 
     @property
     def rates(self) -> list[float]:
         """Updates/s of each round, of all replicas together."""
-        return [self.entry.job.replicas * self.updates / taken for taken in self.seconds]
+        return [self.entry.job.replicas * self.updates / taken.seconds for taken in self.rounds]
 
     @property
     def rate(self) -> float:
         return statistics.median(self.rates)
+
+    @property
+    def cores(self) -> float:
+        """How many it kept busy, waiting threads that spin among them; fewer than it could where others took them."""
+        return statistics.median(taken.processor_seconds / taken.seconds for taken in self.rounds)
 
 
 def ratio(one: Result, other: Result) -> float:
@@ -55,17 +60,17 @@ class _Runner:
     """A contestant under way."""
 
     def __init__(self, entry: Entry, contestant: Contestant, updates: int | None):
-        self.entry, self.contestant, self.seconds = entry, contestant, []
+        self.entry, self.contestant, self.rounds = entry, contestant, list[Round]()
         self.facts, call = contestant.start(entry.job), entry.job.call
-        calls = SECONDS / contestant.run(call) if updates is None else updates / call
+        calls = SECONDS / contestant.run(call).seconds if updates is None else updates / call
         self.updates = max(1, round(calls)) * call
 
     def turn(self) -> None:
-        self.seconds.append(self.contestant.run(self.updates))
+        self.rounds.append(self.contestant.run(self.updates))
 
     @property
     def result(self) -> Result:
-        return Result(entry=self.entry, facts=self.facts, updates=self.updates, seconds=tuple(self.seconds))
+        return Result(entry=self.entry, facts=self.facts, updates=self.updates, rounds=tuple(self.rounds))
 
 
 def race(

@@ -60,7 +60,7 @@ def _show(record: dict[str, Any], out: Path) -> None:
     settings, machine = record["settings"], record["machine"]
     notes = list(dict.fromkeys(row["differs"] for row in record["rows"] if row["differs"]))
     table(
-        ["method", "program", "updates/s", "ours / it", "first call", "on", "type", "differs"],
+        ["method", "program", "updates/s", "ours / it", "first call", "on", "busy", "type", "differs"],
         [_cells(row, f"{settings['threads']} threads", notes) for row in record["rows"]],
     )
     print()
@@ -69,7 +69,7 @@ def _show(record: dict[str, Any], out: Path) -> None:
     print(
         f"\nMedians of {settings['rounds']} rounds, programs in turn; {settings['depth']} hidden layers of "
         f"{settings['width']}, batch {settings['batch']}, {settings['rows']:,} rows. Drawing batches is inside; compilation "
-        f"(first call) and evaluation are not.\n{machine['processor']}, {machine['cores']} cores, load before "
+        f"(first call) and evaluation are not; busy: how many cores it kept.\n{machine['processor']}, {machine['cores']} cores, load before "
         f"{machine['load']:.1f}"
         + ("; the machine was busy, which slows programs unequally: not to be quoted" if machine["busy"] else "")
     )
@@ -89,6 +89,7 @@ def _cells(row: dict[str, Any], threads: str, notes: list[str]) -> list[str]:
         "" if row["ours_to_it"] is None else f"{row['ours_to_it']:.2f}",
         f"{row['first_call_seconds']:.1f} s",
         threads if row["device"] == "cpu" else row["device"],
+        f"{row['cores']:.1f}",
         row["dtype"],
         f"[{notes.index(row['differs']) + 1}]" if row["differs"] else "",
     ]

@@ -7,7 +7,7 @@ are done, `facts` is what it says of itself. One request a line on standard inpu
 JSON:
 
     ["start", JOB]    build, and make the first JOB["call"] updates  -> {"first_call": seconds, **facts}
-    ["run", UPDATES]                                                 -> {"seconds": seconds}
+    ["run", UPDATES]                              -> {"seconds": seconds, "processor_seconds": those of all its threads}
 
 An answer is {"result": ...} or {"error": ...}. At the end of its input it ends. It needs NumPy, and nothing of Extremal.
 """
@@ -56,9 +56,9 @@ class Server:
     def run(self, updates: int) -> dict[str, float]:
         if self._run is None:
             raise RuntimeError("there is no job yet; `start` comes first")
-        clock = time.perf_counter()
+        clock, used = time.perf_counter(), time.process_time()
         self._run(updates)
-        return {"seconds": time.perf_counter() - clock}
+        return {"seconds": time.perf_counter() - clock, "processor_seconds": time.process_time() - used}
 
 
 def answer(server: Server, line: bytes) -> bytes:
