@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,7 +62,8 @@ def draw_table(
         logarithmic: symmetrically about 0. says: a line below.
     """
     rows = list(dict.fromkeys(row for column in columns.values() for row in column))
-    drawn = figure(3.3 * len(columns) + 1.2, 0.34 * len(rows) + 1.25)
+    width = 3.3 * len(columns) + 1.2
+    drawn = figure(width, 0.34 * len(rows) + 1.25)
     axes = drawn.subplots(1, len(columns), squeeze=False, sharey=True)[0]
     for axis, (name, column) in zip(axes, columns.items(), strict=True):
         draw_cells(axis, rows, column, colour, digits=digits)
@@ -73,7 +75,7 @@ def draw_table(
             axis.set_xscale("symlog", linthresh=10.0)
             axis.axvline(0.0, color=INK, linewidth=0.8)
     if says:
-        drawn.supxlabel(says, fontsize=8.5, color=MUTED)
+        drawn.supxlabel(textwrap.fill(says, round(15 * width)), fontsize=8.5, color=MUTED)
     return drawn
 
 
@@ -97,10 +99,9 @@ def _cell(axis: Any, place: float, cell: Numbers, colour: str, digits: int) -> N
     axis.plot(cell["mean"], place, "o", color=colour, markersize=6, markeredgecolor=PAPER)
     axis.annotate(
         f"{cell['mean']:,.{digits}f}",
-        (1.0, place),
+        (1.02, place),
         xycoords=("axes fraction", "data"),
-        ha="right",
-        va="bottom",
+        va="center",
         fontsize=8.5,
         color=INK,
         annotation_clip=False,
