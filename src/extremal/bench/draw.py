@@ -24,7 +24,7 @@ def bars(record: Mapping[str, Any]) -> Any:
     drawn = figure(width, down * (0.36 * most + 0.75) + 0.6)
     axes = drawn.subplots(down, across, squeeze=False).ravel()
     for axis, method in zip(axes, methods, strict=False):
-        _bars(axis, [row for row in record["rows"] if row["method"] == method], colour)
+        _bars(axis, [row for row in record["rows"] if row["method"] == method], colour, most)
         axis.set_title(method)
     for axis in axes[len(methods) :]:
         axis.set_axis_off()
@@ -32,13 +32,13 @@ def bars(record: Mapping[str, Any]) -> Any:
     return drawn
 
 
-def _bars(axis: Any, rows: list[Mapping[str, Any]], colour: Mapping[str, str]) -> None:
+def _bars(axis: Any, rows: list[Mapping[str, Any]], colour: Mapping[str, str], places: int) -> None:
     most = max(max(row["rounds"]) for row in rows)
     for place, row in enumerate(rows):
         rate, times = row["updates_per_second"], row["ours_to_it"]
         axis.barh(place, rate, height=0.66, color=colour[row["program"]])
         axis.plot(row["rounds"], [place] * len(row["rounds"]), "|", color=INK, markersize=6, alpha=0.6)
-        said = _short(rate) if times is None else f"{_short(rate)}  (ours: {_short(times)} ×)"
+        said = _short(rate) if times is None else f"{_short(rate)}  (ours: {times:.2f} ×)"
         axis.annotate(
             said,
             (max(rate, *row["rounds"]), place),
@@ -49,7 +49,7 @@ def _bars(axis: Any, rows: list[Mapping[str, Any]], colour: Mapping[str, str]) -
             annotation_clip=False,
         )
     axis.set_yticks(range(len(rows)), [row["program"] for row in rows])
-    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.set_ylim(places - 0.4, -0.6)  # a bar is as thick in every panel
     axis.set_xlim(0.0, 1.9 * most)  # room for what stands behind the bars
     axis.grid(axis="x", color=RULE, linewidth=0.6)
     axis.grid(visible=False, axis="y")
@@ -83,6 +83,11 @@ def growth(record: Mapping[str, Any]) -> Any:
     return drawn
 
 
+def threads(count: int) -> str:
+    """'1 thread', '2 threads'."""
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
 def _short(value: float) -> str:
     """Three digits of it, or its whole part.
 
@@ -96,7 +101,7 @@ def _caption(drawn: Any, record: Mapping[str, Any], width: float) -> None:
     """What was the same for all."""
     settings, rows = record["settings"], record["rows"]
     devices = dict.fromkeys(row["device"] for row in rows)
-    on = ", ".join(f"{settings['threads']} threads" if device == "cpu" else device for device in devices)
+    on = ", ".join(threads(settings["threads"]) if device == "cpu" else device for device in devices)
     types = ", ".join(dict.fromkeys(row["dtype"] for row in rows))
     said = (
         f"updates/s, median of {settings['rounds']} rounds, programs in turn; {settings['depth']} × {settings['width']}, "

@@ -57,11 +57,13 @@ class Bench:
 
 
 def _show(record: dict[str, Any], out: Path) -> None:
+    from extremal.bench.draw import threads
+
     settings, machine = record["settings"], record["machine"]
     notes = list(dict.fromkeys(row["differs"] for row in record["rows"] if row["differs"]))
     table(
         ["method", "program", "updates/s", "ours / it", "first call", "on", "busy", "type", "differs"],
-        [_cells(row, f"{settings['threads']} threads", notes) for row in record["rows"]],
+        [_cells(row, threads(settings["threads"]), notes) for row in record["rows"]],
     )
     print()
     for number, note in enumerate(notes, start=1):
@@ -81,14 +83,14 @@ def _show(record: dict[str, Any], out: Path) -> None:
     print(f"\n{out / 'figure.png'}, {out / 'bench.json'}")
 
 
-def _cells(row: dict[str, Any], threads: str, notes: list[str]) -> list[str]:
+def _cells(row: dict[str, Any], cpu: str, notes: list[str]) -> list[str]:
     return [
         row["method"],
         f"{row['program']} {row['version']}",
         f"{row['updates_per_second']:,.1f}",
         "" if row["ours_to_it"] is None else f"{row['ours_to_it']:.2f}",
         f"{row['first_call_seconds']:.1f} s",
-        threads if row["device"] == "cpu" else row["device"],
+        cpu if row["device"] == "cpu" else row["device"],
         f"{row['cores']:.1f}",
         row["dtype"],
         f"[{notes.index(row['differs']) + 1}]" if row["differs"] else "",
