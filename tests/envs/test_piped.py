@@ -154,7 +154,7 @@ def test_one_process_holds_all_and_ends_by_itself_with_the_last(script, tmp_path
     assert server.running
     other.close()
     assert not server.running
-    assert server._process.returncode == 0  # at the end of its input: it was not killed
+    assert server._child._process.returncode == 0  # at the end of its input: it was not killed
     assert server not in _Server._running.values()
 
 
@@ -169,7 +169,7 @@ def test_an_interrupted_question_ends_the_process_rather_than_mix_up_answers(scr
         def readline(self, size=-1):
             raise KeyboardInterrupt
 
-    answers, server._answers = server._answers, Interrupted()
+    answers, server._child._answers = server._child._answers, Interrupted()
     with pytest.raises(KeyboardInterrupt):
         piped.reset(seed=0)
     answers.close()

@@ -8,27 +8,19 @@ interpreter and module live in one process, which ends with the last of them, an
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import os
-import subprocess
-import threading
-from collections import deque
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
 
+from extremal.core.child import Child, foreign_environment
 from extremal.core.errors import ConfigError, MissingExtraError, SimulatorError
 from extremal.envs import pipe_server
 
-_KEPT = 20  # lines of standard error, for the message when it dies
-_PATIENCE = 5.0  # seconds that it has for ending by itself
-
 
 class _Server:
-    """One process, and the lines that it wrote last."""
+    """One process, and how many simulators of ours it holds."""
 
     _running: dict[tuple[str, str], _Server] = {}  # noqa: RUF012  (shared on purpose: a process per interpreter and module)
 
@@ -36,7 +28,7 @@ class _Server:
     def of(cls, interpreter: str, module: str | Path) -> _Server:
         """The one that runs already, or a new one; either way with one user more."""
         key = (interpreter, str(module))
-        if key not in cls._running:
+        if key not in cls._running or not cls._running[key].running:
             server = cls(interpreter)
             try:
                 server.ask("load", "file" if isinstance(module, Path) else "name", str(module))
@@ -49,31 +41,14 @@ class _Server:
 
     def __init__(self, interpreter: str):
         self.interpreter, self.users = interpreter, 0
-        # Not our PYTHONPATH: packages for this interpreter would hide those of the other one.
-        environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
         try:
-            self._process = subprocess.Popen(
-                [interpreter, pipe_server.__file__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment,
-                start_new_session=True,  # an interrupt from the keyboard is ours to handle
-            )
+            self._child = Child([interpreter, pipe_server.__file__], environment=foreign_environment())
         except OSError as error:
             raise ConfigError(f"{interpreter} cannot be started as a Python interpreter: {error}") from error
-        self._requests, self._answers = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
-        self._last: deque[str] = deque(maxlen=_KEPT)
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-        self._turn = threading.Lock()
-        self.running = True
-        atexit.register(self.stop)
 
-    def _listen(self) -> None:
-        with cast(IO[bytes], self._process.stderr) as lines:
-            for line in lines:
-                self._last.append(line.decode(errors="replace").rstrip())
+    @property
+    def running(self) -> bool:
+        return self._child.running
 
     def ask(self, *request: Any) -> Any:
         """What it answers.
@@ -82,34 +57,18 @@ class _Server:
             SimulatorError: it raised, or it is no more.
             MissingExtraError: it has not a module that is needed.
         """
-        with self._turn:
-            if not self.running:
-                raise SimulatorError(f"the simulators in {self.interpreter} have ended; make them again")
-            try:
-                self._requests.write(pipe_server.pack(request))
-                self._requests.flush()
-                line = self._answers.readline()
-            except OSError:
-                line = b""
-            except BaseException:  # interrupted: its answer may yet come, and would be taken for the next one's
-                self.stop()
-                raise
-            if not line:
-                raise self._death()
+        if not self.running:
+            raise SimulatorError(f"the simulators in {self.interpreter} have ended; make them again")
+        line = self._child.ask(pipe_server.pack(request))
+        if not line:
+            self.stop()
+            raise SimulatorError(f"the simulators in {self.interpreter} {self._child.death()}")
         reply = pipe_server.unpack(line)
         if "error" not in reply:
             return reply["result"]
         if reply["missing"] is not None:
             raise MissingExtraError(f"{self.interpreter} has no module named {reply['missing']!r}")
         raise SimulatorError(f"a simulator in {self.interpreter} raised {reply['error']}\n{reply['trace'].rstrip()}")
-
-    def _death(self) -> SimulatorError:
-        self.stop()
-        self._listener.join(_PATIENCE)
-        wrote = "\n".join(["it wrote last:", *self._last]) if self._last else "it wrote nothing"
-        return SimulatorError(
-            f"the simulators in {self.interpreter} died (exit status {self._process.returncode}); {wrote}"
-        )
 
     def release(self) -> None:
         """One user less; the last one ends it."""
@@ -119,20 +78,9 @@ class _Server:
 
     def stop(self) -> None:
         """Let it end, or end it."""
-        if not self.running:
-            return
-        self.running = False
-        atexit.unregister(self.stop)
         for key in [k for k, server in self._running.items() if server is self]:
             del self._running[key]
-        with contextlib.suppress(OSError):
-            self._requests.close()  # the end of its input
-        try:
-            self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._answers.close()
+        self._child.stop()
 
 
 class Piped(gymnasium.Env[np.ndarray, Any]):
