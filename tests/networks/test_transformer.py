@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from extremal.networks.transformer import Dropout, SequencePolicy, _keep
+from extremal.networks.transformer import Dropout, SequencePolicy
 
 B, L, O, A, T = 3, 5, 4, 2, 9  # noqa: E741
 FIELDS = ("observation", "action", "return_to_go")
@@ -97,19 +97,3 @@ def test_dropout_silences_its_share_and_keeps_the_mean():
     values, counts = np.unique(np.asarray(x), return_counts=True)
     np.testing.assert_allclose(values, [0.0, 1 / 0.7], rtol=1e-6)
     assert counts[0] / 100_000 == pytest.approx(0.3, abs=5 * (0.21 / 100_000) ** 0.5)
-
-
-def test_which_units_rest_has_no_pattern():
-    """Not along the units, whatever the distance, and not from one key to the next: correlations as small as chance makes them."""
-    count = 2**17
-    kept = np.stack([np.asarray(_keep(0.1, jax.random.key(k), count), np.float64) for k in range(4)])
-    assert kept.mean(axis=1) == pytest.approx(0.9, abs=5 * (0.09 / count) ** 0.5)
-    kept -= kept.mean(axis=1, keepdims=True)
-    chance = 5 * 0.09 / count**0.5
-    for apart in (1, 2, 3, 7, 16, 60, 64, 128, 256, 3600, 4096, 65536):
-        assert (
-            np.abs((kept[:, apart:] * kept[:, :-apart]).sum(axis=1) / (count - apart)).max()
-            < chance * (count / (count - apart)) ** 0.5
-        )
-    together = kept @ kept.T / count
-    assert np.abs(together - np.diag(np.diag(together))).max() < chance

@@ -20,6 +20,7 @@ from extremal.networks.layers import LayerNorm, Linear
 
 TOKENS = 3  # a step: return to go, observation, action
 OBSERVATION = 1  # where the observation stands among them
+DRAWN = 2**18  # random numbers at once
 
 
 class Dropout:
@@ -181,18 +182,10 @@ class SequencePolicy:
 
 
 def _keep(share: jax.Array | float, key: jax.Array, count: int) -> jax.Array:
-    """[count] bool, false for about `share` of them: counters, mixed by two multiplications that differ with the key.
-
-    Two million of a generator's own numbers would take a third of an update; which units rest has no need of their quality.
-    The constants are those of a mixer whose outputs are nearly free of bias.
-
-    Source: [wellons2018].
-    """
-    first, second = jax.random.bits(key, (2,), jnp.uint32)
-    x = jax.lax.iota(jnp.uint32, count) + first
-    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
-    x = (x ^ (x >> 15) ^ second) * jnp.uint32(0x846CA68B)
-    return (x ^ (x >> 16)) >= (jnp.float32(2.0**32) * share).astype(jnp.uint32)
+    """[count] bool, false for about `share` of them; piece by piece, since a generator's scratch must fit the caches."""
+    size = min(count, DRAWN)
+    keys = jax.random.split(key, -(-count // size))
+    return jax.lax.map(lambda key: jax.random.bernoulli(key, 1.0 - share, (size,)), keys).reshape(-1)[:count]
 
 
 def _seen(valid: jax.Array) -> jax.Array:
