@@ -90,8 +90,9 @@ def draw_gap(numbers: Numbers) -> Any:
                     draw_curve(axis, found[what], colour[arm], arm)
         left.axhline(0.0, color=MUTED, linewidth=0.9, linestyle=DASHES[1])
         left.set_yscale("symlog", linthresh=10.0)
-        left.set_title(f"{name}: best of 10 uniform actions less the logged one")
-        right.set_title("score")
+        left.set_title(f"{name}: what arbitrary actions are held for")
+        left.set_ylabel("Q, best of 10 uniform actions\nless the logged one")
+        right.set_title(f"{name}: score")
         right.legend()
     for axis in axes[-1]:
         axis.set_xlabel("updates")
