@@ -23,7 +23,7 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-collect_ignore_glob = ["*/conftest.py"]  # they hold fixtures, not doctests; several would be one module
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # they hold fixtures, not doctests; several would be one module
 
 
 @pytest.fixture(scope="session")
