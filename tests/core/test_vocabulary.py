@@ -54,7 +54,7 @@ def test_a_float_never_recompiles_and_a_static_field_does():
 
 def test_the_tree_in_the_docstring_is_the_tree():
     family = [x for x in vars(errors).values() if isinstance(x, type) and issubclass(x, errors.ExtremalError)]
-    assert len(family) == 8
+    assert len(family) == 9
     for member in family:
         assert f"{member.__name__} " in f"{errors.__doc__} ".replace("\n", " \n")
     for member, also in [(DataError, ValueError), (ConfigError, ValueError), (MissingExtraError, ImportError)]:
