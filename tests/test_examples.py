@@ -120,6 +120,7 @@ def test_one_file_trains_from_the_command_line_and_acts_in_the_maze(one_file, ca
     assert "mean return of 20 episodes: -" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_your_own_data_goes_from_a_csv_to_a_policy_in_the_logs_units(capsys, tmp_path):
     example = module("your_own_data")
     example.main(tmp_path / "own", updates=50)
@@ -142,6 +143,7 @@ def test_the_page_of_policy_improvement_proves_itself(capsys):
     assert once[-1] == once.max()  # the greedy step improves most
 
 
+@pytest.mark.slow
 def test_without_a_temperature_calibration_is_told_on_held_out_episodes(log, capsys, tmp_path):
     save_dataset(log, f"npz:{tmp_path / 'mine.npz'}")
     run = module("no_temperature").main(

@@ -218,6 +218,7 @@ def test_it_brings_the_return_that_it_is_asked_for(run):
         assert found.per_seed["return"][0] == pytest.approx(target, abs=0.3)
 
 
+@pytest.mark.slow
 def test_the_command_line_asks_for_a_return_too(run, capsys):
     arguments = ["evaluate", str(run.path), "--episodes", "2", "--json"]
     for target in ([], ["--target-return", "-2.4"]):

@@ -38,6 +38,7 @@ def test_as_many_critics_as_are_asked_for(name, critics):
         assert jax.tree.structure(after) == jax.tree.structure(state)
 
 
+@pytest.mark.slow
 def test_each_of_eight_critics_begins_and_learns_by_itself():
     algorithm = dataclasses.replace(METHODS["sac"].default, critics=8, width=4, depth=1).algorithm(SPEC, updates=10)
     state = algorithm.init(jax.random.key(0))

@@ -85,6 +85,7 @@ def test_unknown_requests_are_refused():
     assert "unknown request 'stop'" in json.loads(answer(Server("side.py"), b'["stop", 1]'))["error"]
 
 
+@pytest.mark.slow
 def test_the_library_trains_on_the_rows_that_were_written(job):
     rows = dict(np.load(job.data))
     data = ours.dataset(rows)

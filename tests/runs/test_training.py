@@ -183,6 +183,7 @@ def test_a_run_is_evaluated_again_with_other_episodes(maze_run):
     assert maze_run.evaluate(episodes=1, seed=5).per_seed == found.per_seed
 
 
+@pytest.mark.slow
 def test_a_method_whose_health_shows_on_held_out_episodes_keeps_some(train, tmp_path, read_rows):
     pytest.importorskip("mujoco", reason="needs MuJoCo")
     data = generate("pointmaze-umaze-goal", rows=9000)
