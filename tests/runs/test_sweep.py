@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 
 import extremal
@@ -57,7 +56,7 @@ def test_numbers_and_seeds_are_replicas_and_everything_else_is_a_program(sweep):
     known = extremal.preset("xql", "consistent/hopper-medium-v2")
     assert programs[0].settings == type(known)(**{**vars(known), "clip": 5.0, "critics": 1})
     assert programs[0].training == {"updates": 50, "seeds": [3, 4], "holdout": 0}
-    assert programs[0].varied == {"critics": 1}
+    assert [p.replicas for p in programs] == [4, 4, 4, 4, 2, 2]
     assert len({p.folder for p in programs}) == 6
 
 
@@ -77,6 +76,10 @@ DATA = 'datasets = ["npz:x.npz"]\n'
         (DATA + "updates = 1.5\n" + METHOD, "updates is 1.5"),
         (DATA + "updates = true\n" + METHOD, "updates is True"),
         (DATA + "seeds = 0\n" + METHOD, "seeds"),
+        (DATA + 'seeds = ["a"]\n' + METHOD, "seeds is .*a list of seeds"),
+        (DATA + "[[method]]\nname = 3\n", "method 1: it has no name"),
+        (DATA + METHOD + 'preset = ["a", "b"]\n', "method 1: preset is .*begin a table for each"),
+        (DATA + METHOD + "width = [[1], [2]]\n", "'width' is .1., expected int"),
         (DATA + '[[method]]\nwidth = 3\n', "method 1: it has no name"),
         (DATA + '[[method]]\nname = "bcc"\n', "method 1: unknown method 'bcc'.*'bc'"),
         (DATA + '[[method]]\nname = "xql"\npreset = "consistent/hoper-medium-v2"\n', "preset"),
@@ -126,12 +129,23 @@ def test_a_sweep_goes_on_where_it_stopped_and_its_numbers_are_those_of_its_runs(
     rates = [1e-3, 1e30]
     assert [e["settings"] for e in entries] == [{"depth": d, "learning_rate": r} for d in (1, 2) for r in rates]
     for entry in entries:
-        results = json.loads((out / entry["run"] / "summary.json").read_text("utf-8"))["results"]
-        mine = [
-            r
-            for r in results
-            if r["metric"] == "success_rate" and r["overrides"]["learning_rate"] == entry["settings"]["learning_rate"]
-        ]
-        assert [entry["mean"]] == ([r["mean"] for r in mine] or [None])
+        assert (entry["mean"] is None) == (entry["settings"]["learning_rate"] > 1)  # which diverges
         assert entry["metric"] == "success_rate"
-    assert all(np.isfinite(e["mean"]) for e in entries if e["settings"]["learning_rate"] < 1)
+        results = json.loads((out / entry["run"] / "summary.json").read_text("utf-8"))["results"]
+        mine = [r for r in results if r["metric"] == "success_rate" and r["overrides"] == {"learning_rate": 1e-3}]
+        assert entry["mean"] in (None, mine[0]["mean"])
+
+
+def test_what_diverges_before_its_first_evaluation_and_what_differs_by_its_preset_have_entries(
+    sweep, small_maze, tmp_path
+):
+    small = METHOD + "width = 8\nbatch_size = 16\n"
+    head = f'datasets = ["{small_maze}"]\nupdates = 10\nepisodes = 1\nevaluate_every = 10\n'
+    programs = sweep(head + small + small + "depth = 1\nlearning_rate = 1e30\n")
+    entries = write_sweep(programs, run_sweep(programs, tmp_path, follow=nothing), tmp_path)
+    assert [(e["settings"], e["metric"]) for e in entries] == [
+        ({"learning_rate": 3e-4, "depth": 2}, "success_rate"),
+        ({"learning_rate": 1e30, "depth": 1}, "success_rate"),
+    ]
+    assert (entries[0]["mean"] is None, entries[1]["mean"]) == (False, None)
+    assert (tmp_path / "sweep.png").exists()

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extremal.bench.job import synthetic, write_rows
-from extremal.bench.race import Entry, Watch, race
+from extremal.bench.race import Entry, race
 from extremal.core.errors import nearest
+from extremal.core.types import Follow
 from extremal.data.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def check(axes: Sequence[str]) -> None:
 
 
 def along(
-    axis: str, options: Options, command: Sequence[str], data: Dataset, rows: Path, *, watch: Watch
+    axis: str, options: Options, command: Sequence[str], data: Dataset, rows: Path, *, watch: Follow
 ) -> dict[str, Any]:
     """Updates/s of the first method, of all replicas together, at each value of `axis`; the rest as the race has it.
 

@@ -19,9 +19,10 @@ from extremal.bench import growth
 from extremal.bench.job import Job, call_size, synthetic, write_rows
 from extremal.bench.peers import METHODS, OURS, PEERS, SERVE, check_names
 from extremal.bench.pythons import place, python_with
-from extremal.bench.race import Entry, Result, Watch, race, ratio
+from extremal.bench.race import Entry, Result, race, ratio
 from extremal.core.errors import ConfigError, PeerError, require
 from extremal.core.files import atomic, write_json
+from extremal.core.types import Follow
 from extremal.data.dataset import Dataset
 
 Record = dict[str, Any]
@@ -75,7 +76,7 @@ def bench(
     options: Options,
     *,
     overwrite: bool = False,
-    watch: Watch = lambda name, finished, total: None,
+    watch: Follow = lambda name, finished, total: None,
 ) -> Record:
     """Measure, write the files into the folder `out`, and return what `bench.json` holds.
 
@@ -119,7 +120,7 @@ def _data(options: Options) -> Dataset:
     return data
 
 
-def _commands(options: Options, failures: list[str], watch: Watch) -> dict[str, list[str]]:
+def _commands(options: Options, failures: list[str], watch: Follow) -> dict[str, list[str]]:
     """How each peer is started that has one of the methods and can be installed."""
     found = {}
     wanted = [name for name in options.peers if set(PEERS[name].methods) & set(options.methods)]
@@ -135,11 +136,11 @@ def _commands(options: Options, failures: list[str], watch: Watch) -> dict[str, 
 
 
 def _race(
-    method: str, commands: dict[str, list[str]], options: Options, rows: Path, failures: list[str], watch: Watch
+    method: str, commands: dict[str, list[str]], options: Options, rows: Path, failures: list[str], watch: Follow
 ) -> list[Record]:
     job = options.job(method, rows)
     peers = [Entry(name=n, command=c, job=job) for n, c in commands.items() if method in PEERS[n].methods]
-    told: Watch = lambda name, finished, total: watch(f"{method}: {name}", finished, total)  # noqa: E731
+    told: Follow = lambda name, finished, total: watch(f"{method}: {name}", finished, total)  # noqa: E731
     entries = [Entry(name=OWN, command=own_command(), job=job, own=True), *peers]
     (own, *others), failed = race(entries, rounds=options.rounds, updates=options.updates, watch=told)
     failures += failed

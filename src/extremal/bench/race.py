@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from extremal.bench.contestant import Contestant, Round
 from extremal.bench.job import Job
 from extremal.core.errors import PeerError
+from extremal.core.types import Follow
 
 SECONDS = 5.0  # that a round is to take, where the number of updates is not given
-
-Watch = Callable[[str, int, int], None]  # who is at work, how much is finished, of how much
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,7 +77,7 @@ def race(
     *,
     rounds: int,
     updates: int | None = None,
-    watch: Watch = lambda name, finished, total: None,
+    watch: Follow = lambda name, finished, total: None,
 ) -> tuple[list[Result], list[str]]:
     """Every entry's result, in order; and one text for each peer that could not go on, which is left out.
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from extremal.core.types import Follow
 from extremal.runs.train import Watcher
 
 
@@ -57,7 +58,7 @@ def counting(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def naming() -> Iterator[Callable[[str, int, int], None]]:
+def naming() -> Iterator[Follow]:
     """Gives a function that is told (name of what is at work, finished, total); the bar is there from its first call on."""
     progress = _progress()
     task = progress.add_task("", total=None, note="")

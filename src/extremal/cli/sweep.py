@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from extremal.cli.console import Json, print_json
+
+if TYPE_CHECKING:
+    from extremal.runs.sweep import Program
 
 
 @dataclasses.dataclass
@@ -41,13 +45,24 @@ class Sweep:
             print_json(results)
         else:
             print(runs_table([run.path for run in runs]))
-            print(f"\n{self.out / 'sweep.json'}: the numbers\n{self.out / 'sweep.png'}: the same as a picture")
+            print(f"\n{self.out / 'sweep.json'}: the numbers")
+            if results:
+                print(f"{self.out / 'sweep.png'}: the same as a picture")
         return 0
 
-    def _plan(self, programs: tuple) -> int:
+    def _plan(self, programs: Sequence[Program]) -> int:
         from extremal.cli.console import table
 
-        rows = [[p.folder, p.label, p.dataset, *_size(p)] for p in programs]
+        rows = [
+            [
+                p.folder,
+                p.label,
+                p.dataset,
+                ", ".join(f"{n} {' '.join(f'{v:g}' for v in vs)}" for n, vs in p.swept.items()),
+                p.replicas,
+            ]
+            for p in programs
+        ]
         if self.json:
             print_json(
                 [dict(zip(("folder", "program", "dataset", "swept", "replicas"), row, strict=True)) for row in rows]
@@ -58,11 +73,3 @@ class Sweep:
                 [[str(cell) for cell in row] for row in rows],
             )
         return 0
-
-
-def _size(program: object) -> tuple[str, int]:
-    from extremal.runs.plan import replicas_of
-
-    swept = program.swept  # type: ignore[attr-defined]
-    replicas = replicas_of(program.settings, program.training["seeds"], swept)  # type: ignore[attr-defined]
-    return ", ".join(f"{name} {' '.join(f'{v:g}' for v in values)}" for name, values in swept.items()), len(replicas)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -10,6 +10,7 @@ import jax
 from extremal.core.record import record, static
 
 Metrics = dict[str, jax.Array]
+Follow = Callable[[str, int, int], None]  # what is at work, how much of it is finished, of how much
 
 
 class Batch(NamedTuple):

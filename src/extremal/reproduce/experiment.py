@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extremal.core.errors import nearest
-from extremal.reproduce.figure import Follow, Numbers, Options, plain
+from extremal.core.types import Follow
+from extremal.reproduce.figure import Numbers, Options, plain
 
 if TYPE_CHECKING:
     from extremal.report.runs import Run

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from extremal.core.errors import ConfigError
+from extremal.core.types import Follow
 
 Numbers = dict[str, Any]
-Follow = Callable[[str, int, int], None]  # what is at work, how much of it is finished, of how much
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

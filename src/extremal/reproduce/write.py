@@ -13,9 +13,10 @@ from typing import Any
 
 from extremal.core.errors import ConfigError, nearest, require
 from extremal.core.files import atomic
+from extremal.core.types import Follow
 from extremal.report.style import png, standalone_svg, styled
 from extremal.reproduce.experiment import Experiment
-from extremal.reproduce.figure import Figure, Follow, Options
+from extremal.reproduce.figure import Figure, Options
 from extremal.reproduce.registry import EXPERIMENTS, FIGURES
 
 DPI = 200

@@ -10,22 +10,22 @@ import hashlib
 import itertools
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from extremal.algorithms import registry
 from extremal.core.errors import ConfigError, DivergedError, nearest, require
 from extremal.core.files import atomic, write_json
+from extremal.core.types import Follow
 from extremal.data.ids import load_dataset
 from extremal.io import config
+from extremal.report.runs import Run as Finished
 from extremal.report.runs import read_run
 from extremal.report.style import png, styled
 from extremal.report.sweep import draw_sweep
 from extremal.runs.plan import replicas_of
 from extremal.runs.run import Run, train
-
-Follow = Callable[[str, int, int], None]  # what is at work, how much of it is finished, of how much
 
 # What a sweep file may say besides its data sets and methods: of `train`, with the types that each may have.
 TRAINING: dict[str, Any] = {
@@ -34,7 +34,7 @@ TRAINING: dict[str, Any] = {
     "evaluate_every": int,
     "episodes": int,
     "log_every": int,
-    "holdout": float,
+    "holdout": float | int,
     "environment": str,
 }
 
@@ -49,8 +49,11 @@ class Program:
     training: Mapping[str, Any]
     """What else `train` is told: updates, seeds, ..."""
     swept: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
-    varied: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Of the settings, those in which it differs from the other programs of its sweep."""
+
+    @property
+    def replicas(self) -> int:
+        """Values times seeds."""
+        return len(replicas_of(self.settings, self.training["seeds"], self.swept))
 
     @property
     def folder(self) -> str:
@@ -136,7 +139,16 @@ def write_sweep(programs: Sequence[Program], runs: Sequence[Run], out: Path) -> 
 
     Each says which run it is of. Without a simulator there is no score, and nothing to draw.
     """
-    found = [entry for program, run in zip(programs, runs, strict=True) for entry in _entries(program, run, out)]
+    read = [read_run(run.path) for run in runs]
+    judges = {
+        run.dataset["name"]: run.judge[1] for run in read if run.judge
+    }  # a run may end before its first evaluation
+    found = [
+        entry
+        for program, run in zip(programs, read, strict=True)
+        if run.dataset["environment"] is not None
+        for entry in _entries(run, _varied(program, programs), judges.get(run.dataset["name"], "return"), out)
+    ]
     write_json(out / "sweep.json", found)
     if found:
         with styled():
@@ -146,32 +158,39 @@ def write_sweep(programs: Sequence[Program], runs: Sequence[Run], out: Path) -> 
     return found
 
 
-def _entries(program: Program, run: Run, out: Path) -> Iterator[dict[str, Any]]:
-    """The results by the best measure that there is, and what they were made with; a mean of none: every seed diverged."""
-    read = read_run(run.path)
+def _varied(program: Program, programs: Sequence[Program]) -> dict[str, Any]:
+    """Of its settings, those in which programs of its kind differ on its data set."""
+    kind = lambda one: (type(one.settings), one.dataset)  # noqa: E731
+    alike = [config.to_json(one.settings) for one in programs if kind(one) == kind(program)]
+    own = config.to_json(program.settings)
+    return {name: value for name, value in own.items() if any(other[name] != value for other in alike)}
+
+
+def _entries(run: Finished, varied: Mapping[str, Any], metric: str, out: Path) -> Iterator[dict[str, Any]]:
+    """Its results by `metric`, and what they were made with; a mean of none: every seed diverged."""
     told = {
-        "method": read.method,
-        "dataset": read.dataset["name"],
+        "method": run.method,
+        "dataset": run.dataset["name"],
         "run": run.path.relative_to(out).as_posix(),
-        "data_hash": read.dataset["hash"],
-        "updates": read.config["updates"],
+        "data_hash": run.dataset["hash"],
+        "updates": run.config["updates"],
     }
-    judge = read.judge[1] if read.judge else None
-    results = {json.dumps(r["overrides"]): r for r in read.summary.get("results", []) if r["metric"] == judge}
-    for group in read.groups if judge else ():
+    results = {json.dumps(r["overrides"]): r for r in run.summary.get("results", []) if r["metric"] == metric}
+    for group in run.groups:
         result = results.get(json.dumps(group.overrides), {})
         numbers = {name: result.get(name) for name in ("mean", "iqm", "low", "high", "per_seed", "seeds")}
-        yield {**told, "settings": {**program.varied, **group.overrides}, "metric": judge, **numbers}
+        yield {**told, "settings": {**varied, **group.overrides}, "metric": metric, **numbers}
 
 
 def _training(given: Mapping[str, Any], path: Path) -> dict[str, Any]:
     for name, value in given.items():
         if name not in TRAINING:
             raise nearest(name, [*TRAINING, "datasets", "method"], kind=f"entry of {path}")
-        if isinstance(value, bool) or not isinstance(
-            value, TRAINING[name] | int if name == "holdout" else TRAINING[name]
-        ):
+        parts = value if isinstance(value, list) else [value]
+        if not isinstance(value, TRAINING[name]) or any(isinstance(part, bool | list) for part in parts):
             raise ConfigError(f"{path}: {name} is {value!r}, of another type than `extremal train` takes")
+        if name == "seeds" and not all(isinstance(seed, int) for seed in parts):
+            raise ConfigError(f"{path}: seeds is {value!r}; give a number of seeds, or a list of seeds")
     return dict(given)
 
 
@@ -179,13 +198,15 @@ def _programs(table: Mapping[str, Any], datasets: Sequence[str], training: Mappi
     """Those of one [[method]]: the product of its lists, but for numbers, which are replicas."""
     rest = dict(table)
     name, preset = rest.pop("name", None), rest.pop("preset", None)
-    if name is None:
+    if not isinstance(name, str):
         raise ConfigError("it has no name; `extremal algorithms` lists them")
+    if not isinstance(preset, str | None):
+        raise ConfigError(f"preset is {preset!r}; give the name of one, and begin a table for each of several")
     base = registry.method(name).default if preset is None else registry.preset(name, preset)
     one = {key: _value(value) for key, value in rest.items() if not isinstance(value, list)}
     many = {key: [_value(v) for v in value] for key, value in rest.items() if isinstance(value, list)}
     for key, values in many.items():
-        if not values or len(set(values)) < len(values):
+        if not values or any(value in values[:place] for place, value in enumerate(values)):
             raise ConfigError(f"{key} is {values}; give at least one value, and each once")
     base = config.from_json(base, one)
     numbers = config.sweepable(type(base))
@@ -203,7 +224,6 @@ def _programs(table: Mapping[str, Any], datasets: Sequence[str], training: Mappi
             settings=config.from_json(base, dict(point)),
             training=training,
             swept=swept,
-            varied=dict(point),
         )
         for dataset in datasets
         for point in itertools.product(*choices)

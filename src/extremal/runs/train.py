@@ -133,9 +133,7 @@ class Training:
                 state = take(progress.states, int(r))
                 found = _measure(self.algorithms[r], state, _head(self.algorithms[r].sampler, self.held_out))
                 row |= {f"heldout/{name}": float(value) for name, value in sorted(found.items())}
-                if (
-                    "v/kl" in found
-                ):  # V is never still: what is held out is judged beside what was seen, by the same networks
+                if "v/kl" in found:  # V is never still: held out is judged beside seen, by the same networks
                     seen = _measure(self.algorithms[r], state, _head(self.algorithms[r].sampler, self.data))
                     row |= {f"seen/{name}": float(seen[name]) for name in ("v/kl", "v/weight")}
             if due and self.algorithms[r].discount is not None:
