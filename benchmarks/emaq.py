@@ -30,8 +30,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from engine import BATCH, HORIZON, OBSERVATION, Scan, backward, forward, peak_flops, seconds
+from engine import BATCH, HORIZON, Scan, backward, forward, peak_flops, seconds
 from extremal import Dataset, EMaQ
+from extremal.bench.job import OBSERVATION, synthetic
 from extremal.core.files import write_json
 from extremal.core.record import record, static
 from extremal.engine.replicas import run_keys
@@ -43,16 +44,6 @@ from extremal.runs.plan import versions
 ACTION = 3  # as hopper's
 LONGEST = 20  # updates of one turn
 Update = Callable[[Any, Any, jax.Array, jax.Array], Any]  # (state, data, key, index) -> state
-
-
-def random_dataset(rows: int = 20_000) -> Dataset:
-    random = np.random.default_rng(0)
-    episode = lambda: {  # noqa: E731
-        "observation": random.normal(size=(1001, OBSERVATION)),
-        "action": random.uniform(-1.0, 1.0, (1000, ACTION)),
-        "reward": random.normal(size=1000),
-    }
-    return Dataset.from_episodes([episode() for _ in range(rows // 1000)])
 
 
 # ---- as if nothing had been done --------------------------------------------------------------------------------------
@@ -329,7 +320,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, help="also write the numbers to this JSON file")
     given = parser.parse_args()
-    dataset, peak, load = random_dataset(), peak_flops(), os.getloadavg()[0]
+    dataset, peak, load = synthetic(20_000, action=ACTION), peak_flops(), os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load {load:.1f}; peak {peak / 1e9:.0f} GFLOP/s; {ACTION} entries, batch {BATCH}")
     print("   N   K  part          program      GFLOP        ms  of peak  x products    share")
     rows = []

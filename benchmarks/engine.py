@@ -33,29 +33,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 import xql_in_one_file as bare
 
 from extremal import XQL, Dataset
+from extremal.bench.job import ACTION, OBSERVATION, synthetic
 from extremal.core.files import write_json
 from extremal.engine.loop import train
 from extremal.engine.replicas import fastest, init_replicas, mesh, place, run_keys, stack, use_every_core
 from extremal.runs.plan import versions
 
-OBSERVATION, ACTION, EPISODES, STEPS = 17, 6, 100, 1000  # sizes as in D4RL's locomotion
-BATCH, HORIZON = 256, 1_000_000
+ROWS, BATCH, HORIZON = 100_000, 256, 1_000_000
 PROGRAMS = ("engine", "bare", "products")
-
-
-def random_dataset() -> Dataset:
-    random = np.random.default_rng(0)
-    return Dataset.from_episodes(
-        [
-            {
-                "observation": random.normal(size=(STEPS + 1, OBSERVATION)),
-                "action": random.uniform(-1.0, 1.0, (STEPS, ACTION)),
-                "reward": random.normal(size=STEPS),
-                "terminated": number % 2 == 0,
-            }
-            for number in range(EPISODES)
-        ]
-    )
 
 
 def columns(dataset: Dataset) -> dict[str, jax.Array]:
@@ -264,7 +249,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the numbers to this JSON file")
     given = parser.parse_args()
     use_every_core()
-    dataset = random_dataset()
+    dataset = synthetic(ROWS)
     apart, peak = check_same(dataset), peak_flops()
     load = os.getloadavg()[0]
     print(f"{jax.local_device_count()} devices, {os.cpu_count()} cores, load {load:.1f}; peak {peak / 1e9:.0f} GFLOP/s")

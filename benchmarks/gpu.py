@@ -56,12 +56,13 @@ def rate(
     import jax
 
     from extremal import METHODS as KNOWN
+    from extremal.bench.job import synthetic
     from extremal.data.transforms import prepare
     from extremal.engine.loop import train
     from extremal.engine.replicas import init_replicas, run_keys, stack
 
     settings = dataclasses.replace(KNOWN[method].default, width=width, batch_size=batch)
-    dataset = data(rows)
+    dataset = synthetic(rows)
     algorithm = settings.algorithm(dataset.spec, updates=10**6)
     fitted, prepared = prepare(algorithm.prepare, dataset)
     algorithms = stack([dataclasses.replace(algorithm, prepare=fitted)] * replicas)
@@ -80,34 +81,16 @@ def rate(
     }
 
 
-def data(rows: int) -> Any:
-    import numpy as np
-
-    from extremal import Dataset
-
-    random, steps = np.random.default_rng(0), 1000
-    return Dataset.from_episodes(
-        [
-            {
-                "observation": random.standard_normal((steps + 1, 17), np.float32),
-                "action": random.uniform(-1.0, 1.0, (steps, 6)).astype(np.float32),
-                "reward": random.standard_normal(steps, np.float32),
-                "terminated": number % 2 == 0,
-            }
-            for number in range(rows // steps)
-        ]
-    )
-
-
 def lowered(replicas: int = 1) -> Any:
     """The engine's compiled program for XQL with its defaults, and what it is called with."""
     import jax.numpy as jnp
     import numpy as np
 
     from extremal import XQL
+    from extremal.bench.job import synthetic
     from extremal.engine.replicas import fastest, init_replicas, mesh, place, run_keys, stack, train_replicas
 
-    dataset = data(10**4)
+    dataset = synthetic(10**4)
     algorithms = stack([XQL().algorithm(dataset.spec, updates=10**6)] * replicas)
     init, keys = run_keys(list(range(replicas)))
     devices = mesh(replicas)

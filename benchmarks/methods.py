@@ -20,8 +20,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from engine import ACTION, BATCH, HORIZON, OBSERVATION, Scan, backward, forward, random_dataset, seconds
+from engine import BATCH, HORIZON, ROWS, Scan, backward, forward, seconds
 from extremal import METHODS, Dataset
+from extremal.bench.job import ACTION, OBSERVATION, synthetic
 from extremal.core.files import write_json
 from extremal.data.transforms import prepare
 from extremal.engine.loop import train
@@ -92,7 +93,7 @@ def cql_products(dataset: Dataset, settings: Any, updates: int) -> Scan:
 
 def measure(names: list[str], updates: int, rounds: int) -> list[dict[str, Any]]:
     """One row per method: updates/s, its share of XQL's, and for CQL how many times its products an update takes."""
-    dataset = random_dataset()
+    dataset = synthetic(ROWS)
     settings = {name: METHODS[name].default for name in METHODS}
     settings[PUBLISHED] = dataclasses.replace(settings["cql"], penalty="published")
     rows: list[dict[str, Any]] = []

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
 from typing import Any
+
+made = runpy.run_path(str(Path(__file__).with_name("stable_baselines3_side.py")))["made"]  # its replay buffer is theirs
 
 _BATCHES = "the batches of a call are drawn on the host beforehand"
 DIFFERS = {"sac": _BATCHES, "td3": f"the policy follows the smaller critic; {_BATCHES}"}
@@ -12,20 +16,8 @@ DIFFERS = {"sac": _BATCHES, "td3": f"the policy follows the smaller critic; {_BA
 def start(job: dict[str, Any], rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     import jax
     import sbx
-    import torch
-    from stable_baselines3.common.logger import configure
 
-    torch.set_num_threads(job["threads"])  # its replay buffer is stable-baselines3's
-    model = getattr(sbx, job["method"].upper())(
-        "MlpPolicy",
-        _spaces(rows),
-        learning_rate=3e-4,
-        batch_size=job["batch"],
-        buffer_size=len(rows["reward"]),
-        policy_kwargs={"net_arch": [job["width"]] * job["depth"]},
-    )
-    model.set_logger(configure(None, []))
-    fill(model.replay_buffer, rows)
+    model = made(sbx, job, rows)
 
     def run(updates: int) -> None:
         for _ in range(updates // job["call"]):
@@ -39,27 +31,3 @@ def start(job: dict[str, Any], rows: dict[str, Any]) -> tuple[Any, dict[str, Any
         "dtype": str(jax.tree.leaves(model.policy.actor_state.params)[0].dtype),
         "differs": DIFFERS[job["method"]],
     }
-
-
-def _spaces(rows: dict[str, Any]) -> Any:
-    """An environment that has these observations and actions, and is never stepped."""
-    import gymnasium
-    import numpy as np
-
-    class Still(gymnasium.Env):
-        observation_space = gymnasium.spaces.Box(-np.inf, np.inf, rows["observation"].shape[1:], np.float32)
-        action_space = gymnasium.spaces.Box(-1.0, 1.0, rows["action"].shape[1:], np.float32)
-
-    return Still()
-
-
-def fill(buffer: Any, rows: dict[str, Any]) -> None:
-    for name, column in (
-        ("observations", rows["observation"]),
-        ("next_observations", rows["next_observation"]),
-        ("actions", rows["action"]),
-        ("rewards", rows["reward"]),
-        ("dones", rows["terminated"]),
-    ):
-        getattr(buffer, name)[:, 0] = column
-    buffer.pos, buffer.full = 0, True

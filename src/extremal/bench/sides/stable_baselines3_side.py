@@ -11,19 +11,8 @@ DIFFERS = {"sac": "the entropy's weight is tuned first", "td3": ""}
 def start(job: dict[str, Any], rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     import stable_baselines3
     import torch
-    from stable_baselines3.common.logger import configure
 
-    torch.set_num_threads(job["threads"])
-    model = getattr(stable_baselines3, job["method"].upper())(
-        "MlpPolicy",
-        _spaces(rows),
-        learning_rate=3e-4,
-        batch_size=job["batch"],
-        buffer_size=len(rows["reward"]),
-        policy_kwargs={"net_arch": [job["width"]] * job["depth"]},
-    )
-    model.set_logger(configure(None, []))
-    fill(model.replay_buffer, rows)
+    model = made(stable_baselines3, job, rows)
 
     def run(updates: int) -> None:
         model.train(gradient_steps=updates, batch_size=job["batch"])
@@ -36,6 +25,25 @@ def start(job: dict[str, Any], rows: dict[str, Any]) -> tuple[Any, dict[str, Any
         "dtype": str(next(model.actor.parameters()).dtype).removeprefix("torch."),
         "differs": DIFFERS[job["method"]],
     }
+
+
+def made(package: Any, job: dict[str, Any], rows: dict[str, Any]) -> Any:
+    """The model of `package`, stable-baselines3 or one that is built on it, with the data in its replay buffer."""
+    import torch
+    from stable_baselines3.common.logger import configure
+
+    torch.set_num_threads(job["threads"])
+    model = getattr(package, job["method"].upper())(
+        "MlpPolicy",
+        _spaces(rows),
+        learning_rate=3e-4,
+        batch_size=job["batch"],
+        buffer_size=len(rows["reward"]),
+        policy_kwargs={"net_arch": [job["width"]] * job["depth"]},
+    )
+    model.set_logger(configure(None, []))
+    fill(model.replay_buffer, rows)
+    return model
 
 
 def _spaces(rows: dict[str, Any]) -> Any:
