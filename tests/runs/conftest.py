@@ -6,8 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 import extremal
+from extremal.runs.train import checkpoints
 
 LOW, HIGH = 2.0, 6.0  # of the actions: far from [-1, 1]
 
@@ -19,6 +21,19 @@ def read_rows():
     def read(path) -> list[dict[str, str]]:
         with path.open(newline="") as file:
             return list(csv.DictReader(file))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def last():
+    """Name, numbers and metadata of a run's last checkpoint, to be compared bitwise."""
+
+    def read(path) -> tuple:
+        with safe_open(checkpoints(path)[-1], framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            about = file.metadata()
+        return checkpoints(path)[-1].name, {n: (x.dtype, x.shape, x.tobytes()) for n, x in arrays.items()}, about
 
     return read
 

@@ -9,7 +9,6 @@ import sys
 import time
 
 import pytest
-from safetensors import safe_open
 
 import extremal
 from extremal import cli
@@ -21,14 +20,6 @@ TIMED = ("seconds", "updates_per_second")
 
 def contents(path) -> dict:
     return {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
-
-
-def last(path) -> tuple:
-    """Name, numbers and metadata of the last checkpoint, to be compared bitwise."""
-    with safe_open(checkpoints(path)[-1], framework="numpy") as file:
-        arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        about = file.metadata()
-    return checkpoints(path)[-1].name, {name: (x.dtype, x.shape, x.tobytes()) for name, x in arrays.items()}, about
 
 
 @pytest.fixture
@@ -95,7 +86,7 @@ def test_a_divergence_that_the_checkpoint_does_not_know_is_forgotten(copy_of, tr
     assert train(copy_of.path, seeds=2, resume=True).summary["diverged"] == []
 
 
-def test_ctrl_c_finishes_the_chunk_and_saves_it(cloned, untimed, train, tmp_path):
+def test_ctrl_c_finishes_the_chunk_and_saves_it(cloned, untimed, train, tmp_path, last):
     path, told = tmp_path / "run", []
 
     def watch(update, metrics):
@@ -145,7 +136,7 @@ def stopped(arguments, path, with_signal) -> int:
         process.wait()
 
 
-def test_a_killed_run_comes_to_the_same_numbers_bitwise(command, untimed, tmp_path):
+def test_a_killed_run_comes_to_the_same_numbers_bitwise(command, untimed, tmp_path, last):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert cli.main(command("whole")) == 0
     codes = [stopped(command("killed"), killed, how) for how in (signal.SIGKILL, signal.SIGKILL, signal.SIGINT)]

@@ -1,6 +1,9 @@
 """`extremal.train` from data to a folder, and `extremal.load` from the folder to actions."""
 
 import json
+import os
+import signal
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +16,7 @@ from extremal.data.pointmaze import generate
 from extremal.data.transforms import RescaleAction, prepare
 from extremal.engine.offline import train_chunk
 from extremal.engine.replicas import run_keys
+from extremal.evaluation import rollout
 from extremal.report.text import table
 from extremal.runs.summary import summary
 from extremal.runs.train import checkpoints
@@ -133,12 +137,17 @@ def test_a_run_is_named_after_the_method_nearest_to_its_settings(train, tmp_path
 
 
 @pytest.fixture(scope="module")
-def maze_run(tmp_path_factory, train):
+def train_in_maze(train):
     pytest.importorskip("mujoco", reason="needs MuJoCo")
     data = generate("pointmaze-umaze-goal", rows=3000)
     settings = extremal.IQL(width=8, batch_size=16)
-    options = {"seeds": 2, "episodes": 2, "updates": 20, "evaluate_every": 10, "log_every": 20}
-    return train(tmp_path_factory.mktemp("runs") / "maze", settings, data, **options)
+    fixed = {"seeds": 2, "episodes": 2, "updates": 20, "evaluate_every": 10}
+    return lambda out, **options: train(out, settings, data, **fixed, **options)
+
+
+@pytest.fixture(scope="module")
+def maze_run(tmp_path_factory, train_in_maze):
+    return train_in_maze(tmp_path_factory.mktemp("runs") / "maze", log_every=20)
 
 
 def test_in_a_maze_success_is_measured(maze_run, read_rows, fields_of_a_result):
@@ -155,6 +164,31 @@ def test_in_a_maze_success_is_measured(maze_run, read_rows, fields_of_a_result):
     last = [float(row["return"]) for row in rows if row["update"] == "20" and row["replica"] == "1"]
     assert results["return"]["per_seed"][1] == np.mean(last)
     assert maze_run.summary["evaluate_seconds"] > 0.0
+
+
+def test_evaluation_beside_training_changes_no_number(maze_run, train_in_maze, last, monkeypatch, tmp_path):
+    """As on an accelerator; the first evaluation is held back until a later chunk is there, and interrupted, too."""
+    later, told, act = threading.Event(), [], rollout.rollout
+
+    def held_back(*args, **options):
+        assert later.wait(60)
+        return act(*args, **options)
+
+    def watch(update, metrics):
+        told.append((update, "evaluation" in metrics))
+        if update == 15:
+            later.set()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("extremal.runs.train.beside", lambda: True)
+    monkeypatch.setattr(rollout, "rollout", held_back)
+    with pytest.raises(KeyboardInterrupt):
+        train_in_maze(tmp_path / "run", log_every=5, watch=watch)
+    assert told == [(5, False), (10, False), (15, False), (10, True)]
+    assert [int(file.stem) for file in checkpoints(tmp_path / "run")] == [10, 15]
+    train_in_maze(tmp_path / "run", log_every=5, resume=True)
+    assert last(tmp_path / "run") == last(maze_run.path)
+    assert (tmp_path / "run/evaluations.csv").read_bytes() == (maze_run.path / "evaluations.csv").read_bytes()
 
 
 def test_what_a_critic_claims_is_logged_at_every_evaluation(maze_run, read_rows):

@@ -6,6 +6,7 @@ import dataclasses
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -46,6 +47,16 @@ class Watcher(Protocol):
     def __call__(self, update: int, metrics: dict[str, Any]) -> None: ...
 
 
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What an evaluation of all replicas brought."""
+
+    rows: list[dict[str, Any]]  # of evaluations.csv
+    success: float | None  # mean over replicas, or mean return; None: no replica is alive
+    drawn: Mapping[str, Any] | None  # of maze.npz, at the end of training in a maze
+    seconds: float
+
+
 @dataclasses.dataclass
 class Training:
     """A run under way in `path`: its tables, and what is needed between two chunks."""
@@ -63,6 +74,8 @@ class Training:
         self.evaluations = Table(self.path / "evaluations.csv")
         self.diverged: list[Divergence] = []
         self.compile_seconds = self.evaluate_seconds = 0.0
+        self.judge = ThreadPoolExecutor(1, "evaluation")
+        self.judged: tuple[Progress, Future[Judgement]] | None = None  # the evaluation under way, and of what
         self.shown = time.perf_counter()
 
     def run(self) -> None:
@@ -77,7 +90,7 @@ class Training:
         if start == plan.updates and (self.path / "summary.json").exists():
             return
         self._check_alive(alive)
-        with _asked_to_stop() as stopping:
+        with _asked_to_stop() as stopping, self.judge:
             for progress in train(
                 algorithms,
                 states,
@@ -90,6 +103,7 @@ class Training:
             ):
                 self._after(progress)
                 if stopping:
+                    self._settle()
                     self._save(progress)
                     raise KeyboardInterrupt
         self._finish()
@@ -115,11 +129,15 @@ class Training:
         self.compile_seconds += progress.compile_seconds
         self.diverged += progress.diverged
         self._log(progress, due)
-        if due and plan.environment is not None:
-            self._evaluate(progress)
+        if due or progress.diverged or (self.judged is not None and self.judged[1].done()):
+            self._settle()
         if update == plan.updates and self.held_out is not None:
             save_calibration(self.path, self.algorithms, progress.states, progress.alive, self.held_out)
-        if due or progress.diverged:
+        if due and plan.environment is not None:
+            self.judged = progress, self.judge.submit(self._evaluate, progress)
+            if update == plan.updates or progress.diverged or not beside():
+                self._settle()
+        elif due or progress.diverged:
             self._save(progress)
         self._check_alive(progress.alive)
 
@@ -162,27 +180,41 @@ class Training:
         before = int(self.metrics.rows[-1]["update"]) if self.metrics.rows else 0
         return progress.update - before
 
-    def _evaluate(self, progress: Progress) -> None:
+    def _evaluate(self, progress: Progress) -> Judgement:
+        """Let every living replica act, on the host. Changes nothing here: training may go on meanwhile."""
         from extremal.evaluation.rollout import rollout
         from extremal.evaluation.valuemap import maze_size, value_map
 
         assert self.plan.environment is not None
-        clock = time.perf_counter()
-        success = []
-        for r in np.flatnonzero(progress.alive):
-            policy = Policy(self.algorithms[r], take(progress.states.online, int(r)))
-            seed = evaluation_seed(self.plan.seeds[r], progress.update)
-            keep = DRAWN if r == 0 and progress.update == self.plan.updates else 0
-            found = rollout(policy, self.plan.environment, episodes=self.plan.episodes, seed=seed, keep=keep)
-            if keep and (size := maze_size(self.plan.environment)) is not None:
-                with atomic(self.path / "maze.npz") as temporary, temporary.open("wb") as file:
-                    np.savez_compressed(file, allow_pickle=False, **value_map(policy, size, found.trajectories))
-            for row in episode_rows(found, self.plan.dataset["reference"], policy):
-                self.evaluations.add({"update": progress.update, "replica": int(r)} | row)
-            success.append(np.mean(found.returns) if found.success is None else np.mean(found.success))
-        self.evaluate_seconds += time.perf_counter() - clock
-        if success:
-            self.watch(progress.update, {"evaluation": float(np.mean(success))})
+        clock, rows, success, drawn = time.perf_counter(), [], [], None
+        with jax.default_device(_host()):
+            for r in np.flatnonzero(progress.alive):
+                policy = Policy(self.algorithms[r], jax.device_put(take(progress.states.online, int(r))))
+                seed = evaluation_seed(self.plan.seeds[r], progress.update)
+                keep = DRAWN if r == 0 and progress.update == self.plan.updates else 0
+                found = rollout(policy, self.plan.environment, episodes=self.plan.episodes, seed=seed, keep=keep)
+                if keep and (size := maze_size(self.plan.environment)) is not None:
+                    drawn = value_map(policy, size, found.trajectories)
+                told = {"update": progress.update, "replica": int(r)}
+                rows += [told | row for row in episode_rows(found, self.plan.dataset["reference"], policy)]
+                success.append(np.mean(found.returns) if found.success is None else np.mean(found.success))
+        return Judgement(rows, float(np.mean(success)) if success else None, drawn, time.perf_counter() - clock)
+
+    def _settle(self) -> None:
+        """Wait for the evaluation under way, if one is, and save what it is of: a checkpoint stands for its evaluation, too."""
+        if self.judged is None:
+            return
+        (progress, future), self.judged = self.judged, None
+        found = future.result()
+        for row in found.rows:
+            self.evaluations.add(row)
+        if found.drawn is not None:
+            with atomic(self.path / "maze.npz") as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **found.drawn)
+        self.evaluate_seconds += found.seconds
+        self._save(progress)
+        if found.success is not None:
+            self.watch(progress.update, {"evaluation": found.success})
 
     def _save(self, progress: Progress) -> None:
         """Tables first, the checkpoint last: a resumed run drops whatever was logged after its checkpoint."""
@@ -206,6 +238,19 @@ class Training:
                 evaluate_seconds=self.evaluate_seconds,
             ),
         )
+
+
+def beside() -> bool:
+    """Whether evaluation runs beside the next chunks: where an accelerator trains. Cores that train are not to be disturbed."""
+    return jax.default_backend() != "cpu"
+
+
+def _host() -> jax.Device | None:
+    """To act on: an accelerator is at work, and for so small a batch slower. None, the default, where JAX_PLATFORMS leaves no CPU."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return None
 
 
 @jax.jit
