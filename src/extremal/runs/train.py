@@ -245,7 +245,7 @@ def beside() -> bool:
     return jax.default_backend() != "cpu"
 
 
-def _host() -> jax.Device | None:
+def _host() -> Any:
     """To act on: an accelerator is at work, and for so small a batch slower. None, the default, where JAX_PLATFORMS leaves no CPU."""
     try:
         return jax.local_devices(backend="cpu")[0]
