@@ -33,6 +33,7 @@ def test_ratios_are_those_of_the_programs_however_fast_the_machine_is_in_a_round
     assert own["updates_per_second"] == pytest.approx(300)
     assert (own["version"], own["first_call_seconds"], own["updates_per_round"]) == ("9.9", 1.5, 10)
     assert own["cores"] == pytest.approx(1.5)
+    assert own["peak_bytes"] == 3 * 2**30
 
 
 def test_the_files_hold_everything(fake, tmp_path):
@@ -48,6 +49,7 @@ def test_the_files_hold_everything(fake, tmp_path):
     speeds = {point["value"]: point["updates_per_second"] for point in grown["points"]}
     assert speeds[64] == pytest.approx(4 * speeds[256])
     assert speeds[256] == pytest.approx(16 * speeds[4096])
+    assert {point["peak_bytes"] for point in grown["points"]} == {3 * 2**30}
 
 
 def test_replicas_count_together(fake, tmp_path):

@@ -54,6 +54,7 @@ def test_a_job_makes_the_round_trip(contestant, job):
     assert (facts["dtype"], facts["differs"]) == ("float32", "width 8")
     assert facts["versions"]["numpy"] == np.__version__
     assert facts["first_call"] >= 0.0
+    assert 2**20 < facts["peak_bytes"] < 2**40
     taken = contestant.run(5)
     assert taken.seconds >= 0.0
     assert taken.processor_seconds >= 0.0

@@ -19,7 +19,7 @@ GRID: dict[str, tuple[int, ...]] = {
     "replicas": (1, 2, 4, 8),
     "batch": (64, 256, 1024, 4096),
     "width": (64, 128, 256, 512, 1024),
-    "rows": (10_000, 100_000, 1_000_000),
+    "rows": (10_000, 100_000, 1_000_000, 10_000_000),
 }
 
 
@@ -56,7 +56,12 @@ def along(
         "method": method,
         "device": results[0].facts["device"],
         "points": [
-            {"value": value, "updates_per_second": result.rate, "rounds": result.rates}
+            {
+                "value": value,
+                "updates_per_second": result.rate,
+                "rounds": result.rates,
+                "peak_bytes": result.facts["peak_bytes"],
+            }
             for value, result in zip(GRID[axis], results, strict=True)
         ],
     }

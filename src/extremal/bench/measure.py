@@ -160,6 +160,7 @@ def row(result: Result, ours_to_it: float | None) -> Record:
         "cores": result.cores,
         "processor_seconds_per_update": [taken.processor_seconds / result.updates for taken in result.rounds],
         "first_call_seconds": facts["first_call"],
+        "peak_bytes": facts["peak_bytes"],
         "updates_per_round": result.updates,
         "updates_per_call": job.call,
         **{name: facts[name] for name in ("device", "dtype", "differs", "versions")},

@@ -31,7 +31,7 @@ class Result:
     """What one program did in each round, compilation and evaluation apart."""
 
     entry: Entry
-    facts: dict[str, Any]  # versions, device, dtype, differs, first_call
+    facts: dict[str, Any]  # versions, device, dtype, differs, first_call, peak_bytes
     updates: int  # a round, of each replica
     rounds: tuple[Round, ...]
 

@@ -62,7 +62,7 @@ def _show(record: dict[str, Any], out: Path) -> None:
     settings, machine = record["settings"], record["machine"]
     notes = list(dict.fromkeys(row["differs"] for row in record["rows"] if row["differs"]))
     table(
-        ["method", "program", "updates/s", "ours / it", "first call", "on", "busy", "type", "differs"],
+        ["method", "program", "updates/s", "ours / it", "first call", "memory", "on", "busy", "type", "differs"],
         [_cells(row, threads(settings["threads"]), notes) for row in record["rows"]],
     )
     print()
@@ -71,13 +71,15 @@ def _show(record: dict[str, Any], out: Path) -> None:
     print(
         f"\nMedians of {settings['rounds']} rounds, programs in turn; {settings['depth']} hidden layers of "
         f"{settings['width']}, batch {settings['batch']}, {settings['rows']:,} rows. Drawing batches is inside; compilation "
-        f"(first call) and evaluation are not; busy: how many cores it kept.\n{machine['processor']}, {machine['cores']} cores, load before "
+        f"(first call) and evaluation are not; memory: the most that the process had; busy: how many cores it kept.\n{machine['processor']}, {machine['cores']} cores, load before "
         f"{machine['load']:.1f}"
         + ("; the machine was busy, which slows programs unequally: not to be quoted" if machine["busy"] else "")
     )
     for grown in record["growth"]:
-        print(f"\n{grown['method']} along {grown['axis']}, updates/s of all replicas together:")
-        table(["", *(f"{p['value']:,}" for p in grown["points"])], [["", *_rates(grown)]])
+        print(f"\n{grown['method']} along {grown['axis']}, all replicas together:")
+        points = grown["points"]
+        rows = [["updates/s", *(f"{p['updates_per_second']:,.1f}" for p in points)], ["memory", *map(_memory, points)]]
+        table(["", *(f"{p['value']:,}" for p in points)], rows)
     for failure in record["failures"]:
         print(f"\nnot measured: {failure}")
     print(f"\n{out / 'figure.png'}, {out / 'bench.json'}")
@@ -90,6 +92,7 @@ def _cells(row: dict[str, Any], cpu: str, notes: list[str]) -> list[str]:
         f"{row['updates_per_second']:,.1f}",
         "" if row["ours_to_it"] is None else f"{row['ours_to_it']:.2f}",
         f"{row['first_call_seconds']:.1f} s",
+        _memory(row),
         cpu if row["device"] == "cpu" else row["device"],
         f"{row['cores']:.1f}",
         row["dtype"],
@@ -97,5 +100,5 @@ def _cells(row: dict[str, Any], cpu: str, notes: list[str]) -> list[str]:
     ]
 
 
-def _rates(grown: dict[str, Any]) -> list[str]:
-    return [f"{point['updates_per_second']:,.1f}" for point in grown["points"]]
+def _memory(measured: dict[str, Any]) -> str:
+    return f"{measured['peak_bytes'] / 2**30:.2f} GiB"

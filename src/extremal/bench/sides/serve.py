@@ -6,7 +6,7 @@
 are done, `facts` is what it says of itself. One request a line on standard input, one answer a line on standard output, both
 JSON:
 
-    ["start", JOB]    build, and make the first JOB["call"] updates  -> {"first_call": seconds, **facts}
+    ["start", JOB]    build, and make the first JOB["call"] updates  -> {"first_call": seconds, "peak_bytes": memory, **facts}
     ["run", UPDATES]                              -> {"seconds": seconds, "processor_seconds": those of all its threads}
 
 An answer is {"result": ...} or {"error": ...}. At the end of its input it ends. It needs NumPy, and nothing of Extremal.
@@ -23,6 +23,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import resource
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -51,7 +52,8 @@ class Server:
             rows = {name: file[name] for name in file.files}
         self._run, facts = module.start(job, rows)
         packages = {"python": sys.version.split()[0]} | _versions(facts.pop("packages"))
-        return {"first_call": self.run(job["call"])["seconds"], **facts, "versions": packages}
+        first_call = self.run(job["call"])["seconds"]
+        return {"first_call": first_call, "peak_bytes": _peak_bytes(), **facts, "versions": packages}
 
     def run(self, updates: int) -> dict[str, float]:
         if self._run is None:
@@ -77,6 +79,11 @@ def _stay_on(threads: int) -> None:
     """Keep this process to so many cores, so that whatever counts them counts these."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def _peak_bytes() -> int:
+    """The most main memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:
