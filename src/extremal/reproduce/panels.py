@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -73,10 +74,22 @@ def draw_table(
         axis.set_title(name)
         if logarithmic:
             axis.set_xscale("symlog", linthresh=10.0)
+            axis.set_xticks(_decades(*axis.get_xlim()))
             axis.axvline(0.0, color=INK, linewidth=0.8)
     if says:
         drawn.supxlabel(textwrap.fill(says, round(15 * width)), fontsize=8.5, color=MUTED)
     return drawn
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """0, and a few powers of ten on both sides of it.
+
+    >>> _decades(-500.0, 2e7)
+    [-100.0, 0.0, 100.0, 10000.0, 1000000.0]
+    """
+    step = max(2, math.ceil(math.log10(max(-low, high, 1.0)) / 5))
+    powers = [10.0**power for power in range(step, 300, step)]
+    return [x for x in (*(-p for p in reversed(powers)), 0.0, *powers) if low <= x <= high]
 
 
 def draw_cells(
