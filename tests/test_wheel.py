@@ -69,6 +69,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel):
     assert wanted <= set(zipfile.ZipFile(wheel).namelist())
 
 
+@pytest.mark.slow
 def test_the_installed_wheel_trains_outside_the_checkout(installed, tmp_path):
     where = call(installed / "python", "-c", "import extremal; print(extremal.__file__)", cwd=tmp_path)
     assert Path(where.strip()).is_relative_to(installed.parent)

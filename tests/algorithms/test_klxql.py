@@ -171,7 +171,6 @@ def told(shared: bool, updates: int = 1000) -> tuple[dict[str, float], list[str]
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_memorising_shows_on_held_out_rows_and_nowhere_else():
     row, said = told(shared=False)
     assert row["v/weight"] == pytest.approx(1.0, abs=0.1)
