@@ -34,6 +34,19 @@ def test_a_record_is_frozen_keyword_only_and_a_pytree():
     assert static_fields(Point) == {"name"}
 
 
+def test_records_of_two_classes_are_two_trees():
+    """Where they were one, a program was now and then found for the other's class."""
+    other = record(
+        type("Other", (), {"__annotations__": dict(Point.__annotations__), "y": 2.0, "name": static(default="p")})
+    )
+    empty, void = (record(type(name, (), {})) for name in ("Empty", "Void"))
+    for one, two in ((Point(x=1.0), other(x=1.0)), (empty(), void()), ((empty(), 1.0), (void(), 1.0))):
+        assert jax.tree.structure(one) != jax.tree.structure(two)
+        assert jax.tree.structure(one) == jax.tree.structure(jax.tree.map(lambda x: 2 * x, one))
+    path, _ = jax.tree_util.tree_flatten_with_path(other(x=1.0))[0][0]
+    assert jax.tree_util.keystr(path) == ".x"
+
+
 def test_a_float_never_recompiles_and_a_static_field_does():
     traces = []
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
+from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -28,7 +30,27 @@ def record(cls: type[T]) -> type[T]:
     >>> jax.tree.map(lambda x: 2 * x, Point(x=1.5))
     Point(x=3.0, name='p')
     """
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, kw_only=True)(cls))
+    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    names, shapes = [field.name for field in dataclasses.fields(made)], static_fields(made)
+    children, others = tuple(n for n in names if n not in shapes), tuple(n for n in names if n in shapes)
+    keys = tuple(map(jax.tree_util.GetAttrKey, children))
+    read, about = _reader(children), _reader(others)
+    # Not `register_dataclass`: with it, trees of two classes are equal where they have as many children (jaxlib 0.10.2), and now
+    # and then a call with the one runs what was compiled for the other.
+    jax.tree_util.register_pytree_with_keys(
+        made,
+        lambda one: (zip(keys, read(one), strict=True), about(one)),
+        lambda aux, leaves: made(**dict(zip(children, leaves, strict=True)), **dict(zip(others, aux, strict=True))),
+        lambda one: (read(one), about(one)),
+    )
+    return made
+
+
+def _reader(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """What has these names in an object, as a tuple."""
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+    return (lambda one: (getattr(one, names[0]),)) if names else lambda one: ()
 
 
 def static_fields(cls: type) -> frozenset[str]:
