@@ -38,7 +38,7 @@ from extremal.core.record import record, static
 from extremal.engine.replicas import run_keys
 from extremal.networks import conditional
 from extremal.networks.heads import Critic
-from extremal.objectives.sampled import drawn, ensemble_values
+from extremal.objectives.sampled import constant_values, drawn
 from extremal.runs.plan import versions
 
 ACTION = 3  # as hopper's
@@ -138,7 +138,7 @@ def parts(dataset: Dataset, settings: EMaQ, updates: int) -> dict[str, Scan]:
     def critics(value: jax.Array, data: Any, key: jax.Array, index: jax.Array) -> jax.Array:
         critic, observation, action, rate = data
         moved = rate * value[:, None]
-        q = ensemble_values(critic, observation + moved, action + moved)
+        q = constant_values(critic, observation + moved, action + moved)
         return objective.backup.statistic.value(objective.backup.ensemble.value(q))
 
     given = dataclasses.replace(step, objective=dataclasses.replace(objective, backup=Given()))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from extremal.core.record import record, static
 from extremal.objectives.ensemble import EnsembleStatistic, Mixed
 from extremal.objectives.perturbation import shifted
-from extremal.objectives.sampled import SampledStatistic, drawn, ensemble_values, proposed
+from extremal.objectives.sampled import SampledStatistic, constant_values, drawn, proposed
 
 
 @record
@@ -72,7 +72,7 @@ class BestOf(_ByChance):
         if self.shift is not None:
             action = shifted(online.perturbation, observation, action, largest=self.shift)
         action = jnp.clip(action, -1.0, 1.0)
-        best = jnp.argmax(self.ensemble.value(ensemble_values(online.q, observation, action)), axis=0)
+        best = jnp.argmax(self.ensemble.value(constant_values(online.q, observation, action)), axis=0)
         return action[best, jnp.arange(best.shape[0])], keys
 
 

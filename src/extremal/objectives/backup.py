@@ -16,7 +16,7 @@ from extremal.core.types import Batch
 from extremal.objectives.ensemble import EnsembleStatistic, Mixed
 from extremal.objectives.expectation import policy_value
 from extremal.objectives.perturbation import shifted
-from extremal.objectives.sampled import SampledStatistic, ensemble_values, proposed
+from extremal.objectives.sampled import SampledStatistic, constant_values, proposed
 from extremal.objectives.statistic import Statistic
 
 
@@ -58,7 +58,7 @@ class SampledBackup:
         action = proposed(target, self.proposal, self.statistic, batch.next_observation, key)
         if self.shift is not None:
             action = shifted(target.perturbation, batch.next_observation, action, largest=self.shift)
-        return self.statistic.value(self.ensemble.value(ensemble_values(target.q, batch.next_observation, action)))
+        return self.statistic.value(self.ensemble.value(constant_values(target.q, batch.next_observation, action)))
 
 
 @record
@@ -113,7 +113,7 @@ class MaxBackup:
     def __call__(self, target: Any, batch: Batch, key: jax.Array) -> jax.Array:
         policy, observation = target.pi(batch.next_observation), batch.next_observation
         action = jax.vmap(policy.sample)(jax.random.split(key, self.samples))  # [N, B, A]
-        return jnp.min(jnp.max(ensemble_values(target.q, observation, action), axis=1), axis=0)
+        return jnp.min(jnp.max(constant_values(target.q, observation, action), axis=1), axis=0)
 
 
 @record

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from extremal.core.record import record, static
 from extremal.core.types import Batch, Metrics
 from extremal.objectives.ensemble import EnsembleStatistic
-from extremal.objectives.sampled import SampledStatistic, draws_of, ensemble_values, proposed
+from extremal.objectives.sampled import SampledStatistic, constant_values, draws_of, proposed
 
 
 @record
@@ -29,7 +29,7 @@ class Distil:
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
         action = proposed(target, self.proposal, self.statistic, batch.observation, draws_of(key))
-        said = self.ensemble.value(ensemble_values(target.q, batch.observation, action))
+        said = self.ensemble.value(constant_values(target.q, batch.observation, action))
         best = action[jnp.argmax(said, axis=0), jnp.arange(said.shape[1])]
         log_prob = jnp.mean(getattr(online, self.network)(batch.observation).log_prob(best))
         return -log_prob, {"log_prob": log_prob}

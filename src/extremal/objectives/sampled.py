@@ -109,10 +109,16 @@ def drawn(behaviour: Any, observation: jax.Array, key: jax.Array, samples: int) 
     return jnp.clip(behaviour(observation).samples(key, samples), -1.0, 1.0)
 
 
+def constant_values(critic: Any, observation: jax.Array, action: jax.Array) -> jax.Array:
+    """`ensemble_values` that nothing is differentiated through: the state's part is worked out once a state, not once an action.
+
+    On the way back that would cost more than it saves: an update of CQL took 1.6 times its own products, without it 1.2.
+    """
+    return critic.over(observation, action) if hasattr(critic, "over") else ensemble_values(critic, observation, action)
+
+
 def ensemble_values(critic: Any, observation: jax.Array, action: jax.Array) -> jax.Array:
     """[E, N, B]: every critic's Q of actions [N, B, A]; one pass through each critic."""
-    if hasattr(critic, "over"):
-        return critic.over(observation, action)
     count, rows, size = action.shape
     q = critic(jnp.tile(observation, (count, 1)), action.reshape(count * rows, size))
     return q.reshape(-1, count, rows)
