@@ -30,7 +30,7 @@ def record(cls: type[T]) -> type[T]:
     >>> jax.tree.map(lambda x: 2 * x, Point(x=1.5))
     Point(x=3.0, name='p')
     """
-    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    made: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
     names, shapes = [field.name for field in dataclasses.fields(made)], static_fields(made)
     children, others = tuple(n for n in names if n not in shapes), tuple(n for n in names if n in shapes)
     keys = tuple(map(jax.tree_util.GetAttrKey, children))
