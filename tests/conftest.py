@@ -6,8 +6,8 @@ os.environ["XLA_FLAGS"] = " ".join(
     [
         os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=4",
-        # Tests compile much and compute little.
-        "--xla_backend_optimization_level=0",
+        # Tests compile much and compute little. At level 0 without the fusion emitters, compiled code is now and then wrong.
+        "--xla_backend_optimization_level=1",
         "--xla_cpu_use_fusion_emitters=false",
         "--xla_cpu_parallel_codegen_split_count=1",
     ]
