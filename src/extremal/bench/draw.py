@@ -60,7 +60,8 @@ def growth(record: Mapping[str, Any]) -> Any:
     count = len(record["growth"])
     width = max(3.1 * count + 0.4, 5.0)
     drawn = figure(width, 3.1)
-    for panel, grown in zip(drawn.subplots(1, count, squeeze=False)[0], record["growth"], strict=True):
+    panels = drawn.subplots(1, count, squeeze=False, sharey=True)[0]
+    for panel, grown in zip(panels, record["growth"], strict=True):
         values = [point["value"] for point in grown["points"]]
         panel.plot(values, [point["updates_per_second"] for point in grown["points"]], "o-", color=PALETTE[0])
         panel.set_xscale("log")
@@ -79,6 +80,9 @@ def growth(record: Mapping[str, Any]) -> Any:
             )
         panel.margins(0.14, 0.2)
         panel.set_title(f"{grown['method']}: updates/s in all")
+    low, high = panels[0].get_ylim()
+    wider = max(10.0 * low / high, 1.0) ** 0.5  # a decade at least, or noise would look like much
+    panels[0].set_ylim(low / wider, high * wider)
     _caption(drawn, record, width)
     return drawn
 

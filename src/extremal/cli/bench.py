@@ -101,4 +101,4 @@ def _cells(row: dict[str, Any], cpu: str, notes: list[str]) -> list[str]:
 
 
 def _memory(measured: dict[str, Any]) -> str:
-    return f"{measured['peak_bytes'] / 2**30:.2f} GiB"
+    return f"{peak / 2**30:.2f} GiB" if (peak := measured["peak_bytes"]) else ""

@@ -23,7 +23,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import resource
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -81,9 +80,17 @@ def _stay_on(threads: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
-def _peak_bytes() -> int:
-    """The most main memory that this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def _peak_bytes() -> int | None:
+    """The most main memory that this program ever had; none where the system does not tell.
+
+    `getrusage` does not serve: a process begins with the peak of the one that started it.
+    """
+    try:
+        with open("/proc/self/status") as file:
+            told = dict(line.split(":", 1) for line in file if ":" in line)
+    except OSError:
+        return None
+    return 1024 * int(told["VmHWM"].split()[0])
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:
