@@ -134,9 +134,10 @@ class Training:
         if update == plan.updates and self.held_out is not None:
             save_calibration(self.path, self.algorithms, progress.states, progress.alive, self.held_out)
         if due and plan.environment is not None:
-            self.judged = progress, self.judge.submit(self._evaluate, progress)
-            if update == plan.updates or progress.diverged or not beside():
-                self._settle()
+            if beside() and update < plan.updates and not progress.diverged:
+                self.judged = progress, self.judge.submit(self._evaluate, progress)
+            else:
+                self._keep(progress, self._evaluate(progress))
         elif due or progress.diverged:
             self._save(progress)
         self._check_alive(progress.alive)
@@ -201,11 +202,13 @@ class Training:
         return Judgement(rows, float(np.mean(success)) if success else None, drawn, time.perf_counter() - clock)
 
     def _settle(self) -> None:
-        """Wait for the evaluation under way, if one is, and save what it is of: a checkpoint stands for its evaluation, too."""
-        if self.judged is None:
-            return
-        (progress, future), self.judged = self.judged, None
-        found = future.result()
+        """Wait for the evaluation under way, if one is, and keep it."""
+        if self.judged is not None:
+            (progress, future), self.judged = self.judged, None
+            self._keep(progress, future.result())
+
+    def _keep(self, progress: Progress, found: Judgement) -> None:
+        """Save an evaluation, and what it is of: a checkpoint stands for its evaluation, too."""
         for row in found.rows:
             self.evaluations.add(row)
         if found.drawn is not None:
