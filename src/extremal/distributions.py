@@ -42,12 +42,17 @@ class TanhGaussian(NamedTuple):
     mean: jax.Array  # [..., A], before tanh
     log_std: jax.Array  # [..., A]
 
+    @property
+    def before_tanh(self) -> Gaussian:
+        """What is squashed."""
+        return Gaussian(self.mean, self.log_std)
+
     def log_prob(self, action: jax.Array) -> jax.Array:
         """[...] log density of `action` [..., A] inside (-1, 1); -1 and 1 count as the numbers next to them."""
         edge = jnp.nextafter(jnp.ones((), action.dtype), jnp.zeros((), action.dtype))
         action = jnp.clip(action, -edge, edge)
         up, down = jnp.log1p(action), jnp.log1p(-action)
-        return Gaussian(self.mean, self.log_std).log_prob(0.5 * (up - down)) - jnp.sum(up + down, axis=-1)
+        return self.before_tanh.log_prob(0.5 * (up - down)) - jnp.sum(up + down, axis=-1)
 
     def mode(self) -> jax.Array:
         return jnp.tanh(self.mean)
@@ -57,11 +62,11 @@ class TanhGaussian(NamedTuple):
 
     def samples(self, key: jax.Array, count: int) -> jax.Array:
         """[count, ..., A], apart from one another."""
-        return jnp.tanh(Gaussian(self.mean, self.log_std).samples(key, count))
+        return jnp.tanh(self.before_tanh.samples(key, count))
 
     def sample_with_log_prob(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         """An action [..., A] and its log density [...], from the number before tanh and so exact however near the edge."""
-        normal = Gaussian(self.mean, self.log_std)
+        normal = self.before_tanh
         u = normal.sample(key)
         squeeze = 2.0 * (math.log(2.0) - u - jax.nn.softplus(-2.0 * u))
         return jnp.tanh(u), normal.log_prob(u) - jnp.sum(squeeze, axis=-1)

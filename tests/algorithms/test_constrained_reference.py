@@ -277,12 +277,11 @@ class ReferenceBEAR(WithPolicy):
     def divergence(self, params, observation, key):
         """The normal numbers drawn, the root of MMD^2 before tanh, and its slopes."""
         s, keys = self.settings, jax.random.split(key)
-        count, edge = s.divergence_samples, np.arctanh(0.999)
+        count = s.divergence_samples
         mean, log_std, _, _ = self.normal(params, observation)
         drawn = normal(keys[0], (count, *mean.shape))
-        u = mean + np.exp(log_std) * drawn
+        x = mean + np.exp(log_std) * drawn
         other = np.arctanh(np.clip(self.behaviour.draws(observation, keys[1], count), -0.999, 0.999))
-        x = np.clip(u, -edge, edge)
         (within, in_x), (between, across), (rest, _) = (
             self.kernel(x, x),
             self.kernel(x, other),
@@ -290,7 +289,7 @@ class ReferenceBEAR(WithPolicy):
         )
         mmd = np.sqrt((within + rest - 2 * between).mean(axis=(0, 1)) + 1e-6)
         slope = 2 * (in_x.sum(axis=1) - across.sum(axis=1)) / count**2
-        return drawn, mmd, slope / (2 * mmd[:, None]) * (np.abs(u) < edge), 0.0
+        return drawn, mmd, slope / (2 * mmd[:, None]), 0.0
 
     def update(self, batches, index):
         (batch,), s = batches, self.settings

@@ -239,6 +239,8 @@ ON_BEHAVIOUR = {
     ("emaq", "paper/kitchen-antmaze-adroit"): TABLE_3 | {"learning_rate": 1e-4},
     ("bcq", "emaq/mujoco"): TABLE_2 | {"learning_rate": 1e-4, "policy_learning_rate": 5e-4},
     ("bear", "emaq/mujoco"): TABLE_2 | {"learning_rate": 1e-3, "policy_learning_rate": 3e-5},
+    ("bcq", "emaq/kitchen-antmaze-adroit"): TABLE_3 | {"learning_rate": 1e-4, "policy_learning_rate": 5e-4},
+    ("bear", "emaq/kitchen-antmaze-adroit"): TABLE_3 | {"learning_rate": 1e-4, "policy_learning_rate": 5e-4},
     ("bcq", "code/mujoco"): VAE
     | {"ensemble_weight": 0.75, "shift": 0.05, "samples": 10, "acting_samples": 100, "critics": 2, "batch_size": 100}
     | {"learning_rate": 1e-3, "policy_learning_rate": 1e-3, "behaviour_learning_rate": 1e-3, "discount": 0.99}
@@ -269,7 +271,9 @@ def test_emaq_bcq_and_bear_share_one_model_as_in_the_papers_comparison():
     shared = preset("emaq", "paper/mujoco").fits()
     assert shared == preset("bcq", "emaq/mujoco").fits() == preset("bear", "emaq/mujoco").fits()
     assert shared == preset("emaq", "paper/ablation").fits()  # whose batches are others
-    assert shared != preset("emaq", "paper/kitchen-antmaze-adroit").fits()
+    other = preset("emaq", "paper/kitchen-antmaze-adroit").fits()
+    assert other == preset("bcq", "emaq/kitchen-antmaze-adroit").fits()
+    assert shared != other == preset("bear", "emaq/kitchen-antmaze-adroit").fits()
 
 
 @pytest.mark.parametrize("settings", [EMaQ(distilled=True), BRAC(divergence="kl")])

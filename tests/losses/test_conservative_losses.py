@@ -1,5 +1,7 @@
 """CQL's statistics of sampled Q: closed forms, golden slopes, and what the published estimator adds."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -79,4 +81,17 @@ def test_c9_the_dual_weight_moves_with_the_sign_of_the_slack(slack):
     step = -float(jax.grad(loss)(jnp.float32(0.7)))
     assert step == pytest.approx(slack * np.exp(0.7), rel=1e-6)
     assert float(loss(jnp.float32(100.0))) == pytest.approx(-1e6 * slack, rel=1e-5)
-    assert -float(jax.grad(loss)(jnp.float32(100.0))) == pytest.approx(1e6 * slack, rel=1e-5)  # it comes down again
+    at_the_bound = -float(jax.grad(loss)(jnp.float32(100.0)))  # it comes down again, and goes no further up
+    assert at_the_bound == pytest.approx(1e6 * min(slack, 0.0), rel=1e-5)
+
+
+def test_the_dual_weight_is_at_its_bound_and_not_beyond():
+    """A hundred steps outwards, as long as Adam's, and then ten inwards: it leaves either bound at once."""
+    slope = jax.jit(jax.grad(lambda x, slack: dual_ascent(x, slack, least=math.exp(-2.0), largest=math.exp(2.0))))
+    for sign in (1.0, -1.0):
+        log_weight, course = jnp.float32(0.0), []
+        for slack in [sign] * 100 + [-sign] * 10:
+            log_weight -= 0.1 * jnp.sign(slope(log_weight, jnp.float32(slack)))
+            course.append(sign * float(log_weight))
+        assert course[99] == pytest.approx(2.0, abs=0.11)
+        assert course[-1] == pytest.approx(course[99] - 1.0, abs=0.01)

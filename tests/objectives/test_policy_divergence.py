@@ -120,12 +120,13 @@ def test_mmd_before_tanh_is_that_of_the_normals():
 
 
 def test_before_tanh_a_policy_at_the_edge_still_feels_the_way_back():
-    """At a mean of 2.5 before tanh the squashed actions are 0.99: the slope dies, but not before tanh."""
+    """At a mean of 2.5 the squashed actions are 0.99, at 10 they are 1: the slope dies, but not that before tanh."""
     squashed, before = (
-        list(value_and_slope(MMD(samples=4, scale=1.0, before_tanh=b), [2.5], networks(1.5)))[1][0]
+        list(value_and_slope(MMD(samples=4, scale=20.0, before_tanh=b), [2.5, 10.0], networks(1.5)))[1]
         for b in (False, True)
     )
-    assert 0.0 < 5.0 * squashed < before
+    assert 0.0 < 5.0 * squashed[0] < before[0]
+    assert abs(squashed[1]) < 1e-6 < 0.5 * before[0] < before[1]
 
 
 # ---- the dual forms -----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -207,5 +208,28 @@ def test_emaq_s_paper_budget_is_the_paper_s():
         assert (found.batch_size, found.critics, found.width, arm.updates["paper"]) == (100, 8, 750, 500_000)
         assert found.behaviour == alone.settings("hopper-medium")
     table = {arm.label: arm.settings("adroit-door-human") for arm in EXPERIMENTS["emaq-table1"].arms["paper"]}
-    assert table["behaviour, autoregressive"] == table["EMaQ"].behaviour
-    assert (table["EMaQ"].behaviour_bins, table["EMaQ"].critics) == (80, 16)
+    emaq = table["EMaQ, N = 64"]
+    assert table["behaviour, autoregressive"] == emaq.behaviour
+    assert (emaq.behaviour_bins, emaq.critics, emaq.batch_size) == (80, 16, 128)
+
+
+@pytest.mark.parametrize("budget", ["reduced", "paper"])
+@pytest.mark.parametrize("name", ["emaq-fig2", "emaq-table1"])
+def test_emaq_and_its_rivals_stand_on_one_model(name, budget):
+    arms = {arm.label: arm.settings("hopper-medium") for arm in EXPERIMENTS[name].arms[budget]}
+    methods = {label.split(",")[0] for label in arms}
+    assert {"EMaQ", "BCQ", "BEAR"} <= methods
+    stand = [x for label, x in arms.items() if label.split(",")[0] in ("EMaQ", "BCQ", "BEAR")]
+    assert all(x.fits() == stand[0].fits() for x in stand)
+    assert stand[0].behaviour == arms["behaviour, autoregressive"]
+
+
+def test_the_two_models_of_the_behaviour_are_of_about_one_size():
+    """App. H.1: `approximately matched in parameter count`; here those of the reduced budget, in the sizes of a hopper."""
+    arms = {arm.label: arm.settings("hopper-medium") for arm in EXPERIMENTS["emaq-fig9"].arms["reduced"]}
+    models = [narrowed(arms[f"{kind}, N = 20"], 0.5).behaviour for kind in ("autoregressive", "vae")]
+    one, other = (
+        sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda m=m: m.network(jax.random.key(0), 11, 3))))
+        for m in models
+    )
+    assert one == pytest.approx(other, rel=0.05)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from extremal.algorithms.acting import BestOf
 from extremal.algorithms.behaviour import Behaviour, Model
-from extremal.algorithms.constrained import Constrained, behaviour_settings
+from extremal.algorithms.constrained import EMAQ_KITCHEN, EMAQ_MUJOCO, Constrained, behaviour_settings
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Polyak
@@ -68,7 +68,6 @@ class BCQ(Constrained):
 
 
 _CODE = Behaviour(model="vae", width=750, learning_rate=1e-3, batch_size=100)
-_EMAQ = Behaviour(width=750)
 
 PRESETS = {
     "code/mujoco": Preset(
@@ -83,8 +82,21 @@ PRESETS = {
             critics=8,
             width=750,
             depth=3,
-            **behaviour_settings(_EMAQ),
+            **behaviour_settings(EMAQ_MUJOCO),
         ),
         source="[ghasemipour2021] Table 2, App. G.1; the shift is swept there",
+    ),
+    "emaq/kitchen-antmaze-adroit": Preset(
+        settings=BCQ(
+            learning_rate=1e-4,
+            policy_learning_rate=5e-4,
+            ensemble_weight=1.0,
+            critics=16,
+            width=256,
+            depth=4,
+            batch_size=128,
+            **behaviour_settings(EMAQ_KITCHEN),
+        ),
+        source="[ghasemipour2021] Table 1, Table 3, App. G.3; the shift is swept there",
     ),
 }

@@ -87,6 +87,12 @@ class Constrained(OnBehaviour):
         )
 
 
+EMAQ_MUJOCO = Behaviour(width=750)  # [ghasemipour2021] App. G.1, below Table 2
+EMAQ_KITCHEN = Behaviour(  # [ghasemipour2021] Table 3
+    width=256, depth=4, head_width=128, head_depth=1, prefix_width=128, bins=80
+)
+
+
 def behaviour_settings(model: Behaviour) -> dict[str, Any]:
     """A model's settings, as a method on it has them."""
     names = {field.name for field in dataclasses.fields(OnBehaviour)}

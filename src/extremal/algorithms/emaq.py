@@ -6,8 +6,7 @@ import dataclasses
 from typing import Literal
 
 from extremal.algorithms.acting import BestOf
-from extremal.algorithms.behaviour import Behaviour
-from extremal.algorithms.constrained import Constrained, behaviour_settings
+from extremal.algorithms.constrained import EMAQ_KITCHEN, EMAQ_MUJOCO, Constrained, behaviour_settings
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Polyak
@@ -95,8 +94,7 @@ class EMaQ(Constrained):
         }[self.acting]
 
 
-_MUJOCO = EMaQ(width=750, **behaviour_settings(Behaviour(width=750)))
-_TABLE_3 = Behaviour(width=256, depth=4, head_width=128, head_depth=1, prefix_width=128, bins=80)
+_MUJOCO = EMaQ(width=750, **behaviour_settings(EMAQ_MUJOCO))
 
 PRESETS = {
     "paper/mujoco": Preset(settings=_MUJOCO, source="[ghasemipour2021] Table 2, App. G.1"),
@@ -104,7 +102,7 @@ PRESETS = {
         settings=dataclasses.replace(_MUJOCO, batch_size=100), source="[ghasemipour2021] Fig. 1, App. G.2"
     ),
     "paper/kitchen-antmaze-adroit": Preset(
-        settings=EMaQ(width=256, depth=4, critics=16, batch_size=128, **behaviour_settings(_TABLE_3)),
+        settings=EMaQ(width=256, depth=4, critics=16, batch_size=128, **behaviour_settings(EMAQ_KITCHEN)),
         source="[ghasemipour2021] Table 1, Table 3, App. G.3",
     ),
 }

@@ -48,10 +48,11 @@ def dual_ascent(
 ) -> jax.Array:
     """-weight slack with the weight of `dual_weight`: under gradient descent it grows while the slack is positive.
 
-    The slope is -weight slack beyond the bounds, too: a weight that has met one comes back again.
+    At a bound the slope is 0 as long as the slack pushes further out, so that the way back is not longer than the bound is far.
 
     Source: [kumar2020] Eq. (30); [kumar2019]. Symbols: slack = gap - tau, or divergence - epsilon.
     Differs from the paper: the weight is within bounds (published code).
     """
-    moving = 1.0 + log_weight - jax.lax.stop_gradient(log_weight)
-    return -jax.lax.stop_gradient(dual_weight(log_weight, least=least, largest=largest) * slack) * moving
+    stays = ((log_weight >= jnp.log(largest)) & (slack > 0.0)) | ((log_weight <= jnp.log(least)) & (slack < 0.0))
+    moving = jnp.where(stays, 0.0, log_weight - jax.lax.stop_gradient(log_weight))
+    return -jax.lax.stop_gradient(dual_weight(log_weight, least=least, largest=largest) * slack) * (1.0 + moving)

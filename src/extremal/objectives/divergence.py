@@ -60,11 +60,11 @@ class KL:
 class MMD:
     """Maximum mean discrepancy of `samples` actions of each.
 
-    It is the square, as in BRAC; with `rooted` its root, as in BEAR. With `before_tanh` the actions are compared where tanh
-    has not squeezed them, so that the slope does not die at the edges.
+    It is the square, as in BRAC; with `rooted` its root, as in BEAR. With `before_tanh` (published BEAR code) the policy's own
+    numbers before tanh are compared, whose slope does not die at the edges.
 
     Source: [kumar2019]; [wu2019]. Symbols: scale = sigma.
-    Differs from the paper: with `before_tanh` (published BEAR code) actions within 1e-3 of the edge count as there.
+    Differs from the paper: with `before_tanh` the behaviour's actions within 1e-3 of the edge count as there.
     """
 
     samples: int = static(default=4)
@@ -75,9 +75,13 @@ class MMD:
     before_tanh: bool = static(default=False)
 
     def __call__(self, policy: Any, networks: Any, observation: jax.Array, key: jax.Array) -> jax.Array:
-        x, y = both(policy, networks, observation, key, self.samples)
         if self.before_tanh:
-            x, y = (jnp.arctanh(jnp.clip(a, EDGE - 1.0, 1.0 - EDGE)) for a in (x, y))
+            own, other = jax.random.split(key)
+            x = policy(observation).before_tanh.samples(own, self.samples)
+            y = jnp.clip(drawn(networks.behaviour, observation, other, self.samples), EDGE - 1.0, 1.0 - EDGE)
+            y = jnp.arctanh(y)
+        else:
+            x, y = both(policy, networks, observation, key, self.samples)
         kernel = gaussian_kernel if self.kernel == "gaussian" else laplacian_kernel
         within, between, other = (kernel(a, b, scale=self.scale) for a, b in ((x, x), (x, y), (y, y)))
         squared = squared_mmd(within, between, other, unbiased=self.unbiased)

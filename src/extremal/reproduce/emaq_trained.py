@@ -11,80 +11,100 @@ from extremal.reproduce.figure import Numbers
 from extremal.reproduce.panels import entry, last
 
 BUDGETS = {
-    "reduced": Budget(updates=20_000, seeds=3, episodes=50, width=0.5),
+    "reduced": Budget(updates=20_000, seeds=3, episodes=50, width=0.5),  # of every width below, too
     "paper": Budget(updates=1_000_000, seeds=2, episodes=100, evaluations=20),
 }
 FIT = {"reduced": 20_000, "paper": 500_000}  # updates of the behaviour's model
 DRAWS = {"reduced": (5, 20, 100), "paper": (5, 10, 25, 50, 100, 200, 400)}
+TABLE1_DRAWS = {"reduced": (20,), "paper": (16, 32, 50, 64, 100, 128, 150, 200)}  # AntMaze's and Adroit's together
+SOFT_DRAWS = {"reduced": 20, "paper": 25}
 ALPHAS = {"reduced": (1.0, 16.0, 256.0), "paper": tuple(2.0**n for n in (0, 2, 3, 4, 5, 6, 7, 8, 9, 10))}
 SHIFTS = {"reduced": (0.05,), "paper": (0.005, 0.015, 0.05, 0.15, 0.5)}
-BOUNDS = {"reduced": (0.05,), "paper": (0.015, 0.05, 0.15, 0.5, 1.5)}
-SMALL: dict[str, Any] = {  # where the reduced budget departs from the paper's networks of Table 2
-    "critics": 2,
-    "width": 256,
-    "depth": 2,
-    "behaviour_head_depth": 1,  # the model of the paper's Table 3: far less work to draw from
+BOUNDS = {"reduced": (0.05, 0.5), "paper": (0.015, 0.05, 0.15, 0.5, 1.5)}
+LONGER = {"reduced": 30_000}  # updates of methods with a policy
+# Where the reduced budget departs from the paper's networks of Table 2.
+CRITICS: dict[str, Any] = {"critics": 2, "width": 256, "depth": 2}
+HEADS: dict[str, Any] = {
+    "behaviour_head_depth": 1,
     "behaviour_prefix_width": 128,
+}  # as in Table 3: less work to draw from
+# The VAE has about as many weights as the autoregressive model that it stands beside (App. H.1).
+VAE: dict[str, dict[str, Any]] = {
+    "reduced": {"behaviour_width": 336, "behaviour_depth": 3},
+    "paper": {"behaviour_width": 1024, "behaviour_depth": 3},
 }
 
 
-def _emaq(budget: str, *, preset: str = "paper/mujoco", **changes: Any) -> Any:
+def _model(budget: str, kind: str = "autoregressive") -> dict[str, Any]:
+    """The model of the behaviour, that of all arms which stand on one of this kind."""
+    given = {"behaviour_model": kind, "behaviour_updates": FIT[budget]}
+    if kind == "vae":
+        return given | VAE[budget]
+    return given | HEADS if budget == "reduced" else given
+
+
+def _emaq(budget: str, *, preset: str = "paper/mujoco", model: str = "autoregressive", **changes: Any) -> Any:
     """EMaQ's settings: the paper's, or two critics of two layers."""
     if budget == "paper":
-        return preset_of("emaq", preset, behaviour_updates=FIT[budget], **changes)
-    return preset_of("emaq", behaviour_updates=FIT[budget], **SMALL, **changes)
+        return preset_of("emaq", preset, **_model(budget, model), **changes)
+    return preset_of("emaq", **CRITICS, **_model(budget, model), **changes)
 
 
 def _alone(budget: str, model: str = "autoregressive", **given: Any) -> Arm:
-    """The model of the behaviour that EMaQ stands on, as a policy."""
-    emaq = _emaq(budget, behaviour_model=model, **given)
+    """A model of the behaviour like that which EMaQ stands on, as a policy."""
+    emaq = _emaq(budget, model=model, **given)
     return Arm(label=f"behaviour, {model}", settings=lambda dataset: emaq(dataset).behaviour, updates=FIT)
 
 
 def _drawn(budget: str, model: str = "autoregressive") -> tuple[Arm, ...]:
     """EMaQ with more and more actions, on one model; the paper's ablation has a batch and updates of its own."""
-    arm = lambda n: _emaq(budget, preset="paper/ablation", samples=n, behaviour_model=model)  # noqa: E731
+    arm = lambda n: _emaq(budget, preset="paper/ablation", samples=n, model=model)  # noqa: E731
     updates = {"paper": 500_000}
     return tuple(Arm(label=f"{model}, N = {n}", settings=arm(n), updates=updates) for n in DRAWS[budget])
 
 
-def _rivals(budget: str) -> tuple[Arm, ...]:
-    """BCQ and BEAR on the same model, and BRAC on a Gaussian, whose density has a slope."""
-    longer = {"reduced": 30_000}
-    fit: dict[str, Any] = {"behaviour_updates": FIT[budget]}
-    preset = "emaq/mujoco" if budget == "paper" else None
-    model: dict[str, Any] = {"behaviour_model": "autoregressive", **fit}
+def _best_of(budget: str, draws: Sequence[int], preset: str) -> tuple[Arm, ...]:
+    return tuple(Arm(label=f"EMaQ, N = {n}", settings=_emaq(budget, preset=preset, samples=n)) for n in draws)
+
+
+def _on_the_same_model(budget: str, preset: str) -> tuple[Arm, ...]:
+    """BCQ and BEAR on EMaQ's model."""
+    which = preset if budget == "paper" else None
+    arm = lambda label, method, **bound: Arm(  # noqa: E731
+        label=label, settings=preset_of(method, which, **_model(budget), **bound), updates=LONGER
+    )
     return (
-        *(
-            Arm(label=f"BCQ, shift {x:g}", settings=preset_of("bcq", preset, shift=x, **model), updates=longer)
-            for x in SHIFTS[budget]
-        ),
-        *(
-            Arm(label=f"BEAR, MMD {x:g}", settings=preset_of("bear", preset, threshold=x, **model), updates=longer)
-            for x in BOUNDS[budget]
-        ),
-        Arm(label="BRAC-p", settings=preset_of("brac", penalty="policy", **fit), updates=longer),
-        Arm(label="BRAC-v", settings=preset_of("brac", penalty="value", **fit), updates=longer),
+        *(arm(f"BCQ, shift {x:g}", "bcq", shift=x) for x in SHIFTS[budget]),
+        *(arm(f"BEAR, MMD {x:g}", "bear", threshold=x) for x in BOUNDS[budget]),
+    )
+
+
+def _brac(budget: str) -> tuple[Arm, ...]:
+    """An addition of our own: BRAC by its published code, on a Gaussian, whose density has a slope for the policy to follow."""
+    shorter = {"warm_start": 5_000, "behaviour_updates": FIT[budget]} if budget == "reduced" else {}
+    return tuple(
+        Arm(label=label, settings=preset_of("brac", preset, **shorter), updates=LONGER)
+        for label, preset in (("BRAC-p", "code/policy-kl"), ("BRAC-v", "code/value-kl"))
     )
 
 
 def _soft(budget: str) -> tuple[Arm, ...]:
-    """soft-EMaQ for rising alpha, and EMaQ itself, all with 20 actions."""
-    arm = lambda a: _emaq(budget, samples=20, target="soft", beta=1.0 / a)  # noqa: E731
+    """soft-EMaQ for rising alpha, and EMaQ itself; the paper's networks are smaller there, by how much is not printed."""
+    smaller = {"width": 256} if budget == "paper" else {}
+    arm = lambda **target: _emaq(budget, samples=SOFT_DRAWS[budget], **smaller, **target)  # noqa: E731
     return (
-        *(Arm(label=f"soft, alpha {a:g}", settings=arm(a)) for a in ALPHAS[budget]),
-        Arm(label="EMaQ", settings=_emaq(budget, samples=20)),
+        *(Arm(label=f"soft, alpha {a:g}", settings=arm(target="soft", beta=1.0 / a)) for a in ALPHAS[budget]),
+        Arm(label="EMaQ", settings=arm()),
     )
 
 
 def _table1(budget: str) -> tuple[Arm, ...]:
-    """The behaviour cloned, its model, EMaQ, and two rivals."""
-    most, preset = 64 if budget == "paper" else 20, "paper/kitchen-antmaze-adroit"
+    """The behaviour cloned, its model, EMaQ, and its rivals there."""
     return (
-        Arm(label="BC", settings=preset_of("bc"), updates={"reduced": 30_000}),
-        _alone(budget, preset=preset),
-        *_rivals(budget)[-2:],
-        Arm(label="EMaQ", settings=_emaq(budget, preset=preset, samples=most)),
+        Arm(label="BC", settings=preset_of("bc"), updates=LONGER),
+        _alone(budget, preset="paper/kitchen-antmaze-adroit"),
+        *_on_the_same_model(budget, "emaq/kitchen-antmaze-adroit"),
+        *_best_of(budget, TABLE1_DRAWS[budget], "paper/kitchen-antmaze-adroit"),
     )
 
 
@@ -94,7 +114,12 @@ MODELS = {
     for name in BUDGETS
 }
 RIVALS = {
-    name: (_alone(name), Arm(label="EMaQ", settings=_emaq(name, samples=DRAWS[name][-1])), *_rivals(name))
+    name: (
+        _alone(name),
+        *_best_of(name, DRAWS[name], "paper/mujoco"),
+        *_on_the_same_model(name, "emaq/mujoco"),
+        *_brac(name),
+    )
     for name in BUDGETS
 }
 SOFT = {name: _soft(name) for name in BUDGETS}
