@@ -4,6 +4,7 @@
     update     the library's
     untiled    without tiles: all samples of all states are the rows of one product
     naive      besides, every sample is a row of its own from the first layer on, as if each had a state of its own
+    ahead      the library's with `draws_ahead`: actions are looked up, and the products of drawing them are saved
 
 They take turns in one process; medians over the rounds are told. The products are of nothing else: no activation, random
 number, choice of a bin, loss or Adam. The model of the behaviour is not fitted; what it costs does not depend on that.
@@ -117,6 +118,16 @@ def whole_update(dataset: Dataset, settings: EMaQ, updates: int, *, naive: bool 
         algorithm = dataclasses.replace(algorithm, networks=NaiveNetworks(networks=algorithm.networks))
     update = lambda state, data, key, index: algorithm.update(state, data, key, index)[0]  # noqa: E731
     return scan(update, algorithm.init(jax.random.key(0)), dataset.device(), updates)
+
+
+def looked_up(dataset: Dataset, settings: EMaQ, updates: int) -> Scan:
+    """The whole update on a table of twice as many actions a state; making it is not inside."""
+    settings = dataclasses.replace(settings, draws_ahead=2 * settings.samples)
+    algorithm, data = settings.algorithm(dataset.spec, updates=HORIZON), dataset.device()
+    state = algorithm.init(jax.random.key(0))
+    drawn = jax.jit(algorithm.drawn_ahead)(state.online, data, jax.random.key(1))
+    update = lambda state, given, key, index: given[0].update(state, given[1], key, index)[0]  # noqa: E731
+    return scan(update, state, (drawn, data), updates)
 
 
 def parts(dataset: Dataset, settings: EMaQ, updates: int) -> dict[str, Scan]:
@@ -282,6 +293,7 @@ def measure(dataset: Dataset, settings: EMaQ, updates: int, rounds: int, peak: f
     programs = {("products", name): own[name] for name in own}
     programs["update", "products"] = whole_update(dataset, settings, updates)
     programs |= {("update", name): made for name, made in parts(dataset, settings, updates).items()}
+    programs["ahead", "products"] = looked_up(dataset, settings, updates)
     with tiles(settings.samples * BATCH):
         programs["untiled", "products"] = whole_update(dataset, settings, updates)
         programs["naive", "products"] = whole_update(dataset, settings, updates, naive=True)

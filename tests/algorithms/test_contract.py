@@ -33,6 +33,7 @@ from extremal.algorithms.xql import XQL
 from extremal.core.policy import Policy
 from extremal.data.dataset import Dataset
 from extremal.data.transforms import prepare
+from extremal.engine.loop import train
 from extremal.engine.offline import train_chunk
 from extremal.engine.replicas import mesh, place, run_keys, stack, take, train_replicas
 from extremal.io import checkpoint
@@ -326,6 +327,10 @@ def trained(settings, updates=6):
     _, prepared = prepare(algorithm.prepare, data())
     algorithm = dataclasses.replace(algorithm, prepare=())
     state = algorithm.init(jax.random.key(0))
+    if algorithm.draws_ahead:  # by the engine
+        algorithms, states, keys = stack([algorithm]), stack([state]), jax.random.key(1)[None]
+        *_, after = train(algorithms, states, prepared.device(), keys, updates=updates, every=(updates,))
+        return algorithm, take(after.states.online, 0)
     online = PROGRAM(algorithm, state, prepared.device(), jax.random.key(1), at(0), at(updates))[0].online
     return algorithm, online
 
@@ -362,6 +367,8 @@ def others(value, hint) -> list:
 ELSEWHERE = {  # where a setting is live, when the base above has no use for it
     (Behaviour, "components"): Behaviour(model="mixture"),
     (Behaviour, "kl_weight"): Behaviour(model="vae"),
+    (EMaQ, "draws_ahead"): EMaQ(samples=3, critics=2, draws_ahead=8, **MODEL),
+    (EMaQ, "redraw_every"): EMaQ(samples=3, critics=2, draws_ahead=8, redraw_every=2, **MODEL),
 }
 
 
@@ -402,6 +409,8 @@ def program(settings) -> str:
     state = algorithm.init(jax.random.key(0))
     update = lambda algorithm, state, data, key, index: algorithm.update(state, data, key, index)[0].online  # noqa: E731
     floats = jax.tree.map(jnp.asarray, dataclasses.replace(algorithm, prepare=()))
+    if floats.draws_ahead:
+        floats = floats.drawn_ahead(state.online, prepared.device(), jax.random.key(2))
     traced = jax.make_jaxpr(update)(floats, state, prepared.device(), jax.random.key(1), at(0)).jaxpr
     needed, _ = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
     return re.sub(r"0x[0-9a-f]+", "", str(needed))

@@ -6,12 +6,14 @@ import dataclasses
 from typing import Literal
 
 from extremal.algorithms.acting import BestOf
+from extremal.algorithms.ahead import DrawnAhead
 from extremal.algorithms.constrained import EMAQ_KITCHEN, EMAQ_MUJOCO, Constrained, behaviour_settings
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
+from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam, Polyak
 from extremal.core.record import record, static
-from extremal.core.types import Spec
+from extremal.core.types import Sampler, Spec
 from extremal.objectives.backup import SampledBackup
 from extremal.objectives.critic import FitCritic
 from extremal.objectives.distil import Distil
@@ -38,6 +40,10 @@ class EMaQ(Constrained):
     """What is said of each: as in the target, the critics' mean, their maximum, mean plus `bonus` deviations, or the first's."""
     bonus: float = 1.0
     """Of `ucb`."""
+    draws_ahead: int | None = static(default=None)
+    """Actions drawn ahead in every next state of the data, of which an update takes `samples`; none: new ones at every update."""
+    redraw_every: int | None = static(default=None)
+    """Updates after which those are drawn anew; none: never."""
     distilled: bool = static(default=False)
     """A second proposal that learns the best of the drawn actions; then as many are drawn from each."""
     learning_rate: float = 1e-4
@@ -68,7 +74,7 @@ class EMaQ(Constrained):
                 *((second,) if self.distilled else ()),
             ),
             slow={"q": Polyak(rate=self.target_rate)},
-            sampler=Transitions(size=self.batch_size),
+            sampler=self._sampler(),
             prepare=self.transforms(),
             act=BestOf(
                 draws=ExpectedMaximum(samples=self.acting_samples or self.samples),
@@ -76,6 +82,22 @@ class EMaQ(Constrained):
                 proposal=proposal,
             ),
         )
+
+    def _sampler(self) -> Sampler:
+        size, samples, ahead = self.batch_size, self.samples, self.draws_ahead
+        if ahead is None:
+            if self.redraw_every is not None:
+                raise ConfigError("redraw_every draws anew what draws_ahead has drawn; give draws_ahead, too")
+            return Transitions(size=size)
+        if self.distilled:
+            raise ConfigError(
+                "draws_ahead serves a model that stays as it is; a distilled proposal moves: leave one of them out"
+            )
+        if ahead < samples or (self.redraw_every is not None and self.redraw_every < 1):
+            raise ConfigError(
+                f"draws_ahead is {ahead} and redraw_every {self.redraw_every}: at least samples ({samples}) and 1"
+            )
+        return DrawnAhead(size=size, samples=samples, ahead=ahead, redraw=self.redraw_every)
 
     def _statistic(self) -> SampledStatistic:
         if self.target == "max":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -137,6 +138,15 @@ class Algorithm:
             target={name: jax.tree.map(jnp.copy, getattr(online, name)) for name in self.slow},  # state is donated
             optimiser={s.label: s.optimiser.transform().init(getattr(online, s.trains)) for s in self.steps},
         )
+
+    @property
+    def draws_ahead(self) -> bool:
+        """Whether its sampler is to be replaced, by `drawn_ahead`, before the first update."""
+        return hasattr(self.sampler, "draw")
+
+    def drawn_ahead(self, online: Any, dataset: Any, key: jax.Array) -> Algorithm:
+        """The same with what its sampler wants drawn from the networks before updates begin."""
+        return dataclasses.replace(self, sampler=self.sampler.draw(online, dataset, key))  # type: ignore[attr-defined]
 
     def update(
         self, state: AgentState, dataset: Any, key: jax.Array, index: jax.Array | int

@@ -21,6 +21,7 @@ class Batch(NamedTuple):
     reward: jax.Array  # [B]
     next_observation: jax.Array  # [B, O]
     terminated: jax.Array  # [B], 1.0 where the MDP ended; a time limit is not an end
+    next_actions: jax.Array | None = None  # [N, B, A] of the behaviour's model, where they were drawn ahead
 
 
 class SequenceBatch(NamedTuple):
@@ -69,7 +70,11 @@ class Objective(Protocol):
 
 
 class Sampler(Protocol):
-    """What a batch is: rows, or windows of rows."""
+    """What a batch is: rows, or windows of rows.
+
+    One that has a `draw(online, dataset, key)` wants to be replaced by what that gives before the first update, and at every
+    multiple of its `redraw`, where it has one.
+    """
 
     @property
     def length(self) -> int: ...  # steps in one entry of a batch

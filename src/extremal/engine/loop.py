@@ -16,7 +16,7 @@ from extremal.core.algorithm import Algorithm
 from extremal.core.types import AgentState
 from extremal.data.dataset import Dataset
 from extremal.engine.offline import NEVER
-from extremal.engine.replicas import How, fastest, fill, mesh, place, train_replicas
+from extremal.engine.replicas import How, draw_ahead, fastest, fill, mesh, place, train_replicas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def train(
     """Train all replicas from update `start` to `updates`, yielding at every multiple of a number in `every`, and at the end.
 
     Replicas are spread over the devices; where they do not divide evenly, dead ones fill up. `states` is donated to the
-    first chunk. Ends early when no replica is alive.
+    first chunk. Ends early when no replica is alive. A sampler that draws ahead is yielded at, too, where it draws anew.
     """
     replicas, how, at = keys.shape[0], how or fastest(), partial(jnp.asarray, dtype=jnp.int32)
     devices = mesh(replicas)
@@ -74,7 +74,17 @@ def train(
     dataset = place(devices, dataset, replicated=True)
     if start >= updates or not living.any():
         return
-    args = lambda start, stop: (algorithms, states, dataset, keys, place(devices, living), at(start), at(stop))  # noqa: E731
+    period = (algorithms.sampler.redraw or updates) if algorithms.draws_ahead else None  # type: ignore[attr-defined]
+    every = every if period is None else (*every, period)
+
+    def ready(start: int) -> Algorithm:
+        """With what is drawn ahead for the updates from `start` on."""
+        if period is None:
+            return algorithms
+        return draw_ahead(algorithms, states, dataset, keys, at(start // period), devices=devices)
+
+    drawn = ready(start)
+    args = lambda start, stop: (drawn, states, dataset, keys, place(devices, living), at(start), at(stop))  # noqa: E731
     clock = time.perf_counter()
     program = train_replicas.lower(*args(0, 0), how=how, devices=devices).compile()
     compiling = time.perf_counter() - clock
@@ -90,6 +100,8 @@ def train(
         own = lambda tree: jax.tree.map(lambda x: x[:replicas], tree) if filler else tree  # noqa: E731
         yield Progress(stop, own(states), own(chunk.mean), own(living), diverged, seconds, compiling)
         start, compiling = stop, 0.0
+        if period is not None and start % period == 0 and start < updates:
+            drawn = ready(start)
 
 
 def _divergence(replica: int, chunk: Any, stop: int, order: Sequence[str]) -> Divergence:

@@ -15,7 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from extremal.core.algorithm import Algorithm
 from extremal.core.types import AgentState
 from extremal.data.dataset import Dataset
-from extremal.engine.offline import Chunk, train_chunk
+from extremal.engine.offline import NEVER, Chunk, train_chunk
 
 How = Literal["map", "vmap"]
 
@@ -74,6 +74,25 @@ def mesh(replicas: int) -> Mesh:
 def place(devices: Mesh, tree: Any, *, replicated: bool = False) -> Any:
     """Put a stacked tree on the devices, its replica axis spread; or (`replicated`) one copy on each."""
     return jax.device_put(tree, NamedSharding(devices, PartitionSpec() if replicated else PartitionSpec("replica")))
+
+
+@partial(jax.jit, static_argnames="devices")
+def draw_ahead(
+    algorithms: Algorithm, states: AgentState, dataset: Dataset, keys: jax.Array, turn: jax.Array, *, devices: Mesh
+) -> Algorithm:
+    """Every replica's algorithm with what its sampler wants drawn before updates go on; `turn` counts the draws."""
+    each, same = PartitionSpec("replica"), PartitionSpec()
+
+    def draw(algorithms: Algorithm, online: Any, dataset: Dataset, keys: jax.Array, turn: jax.Array) -> Algorithm:
+        def one(args: Any) -> Algorithm:
+            algorithm, online, key = args
+            key = jax.random.fold_in(jax.random.fold_in(key, NEVER), turn)  # of no update
+            return algorithm.drawn_ahead(online, dataset, key)
+
+        return jax.lax.map(one, (algorithms, online, keys))
+
+    spread = jax.shard_map(draw, mesh=devices, in_specs=(each, each, same, each, same), out_specs=each, check_vma=False)
+    return spread(algorithms, states.online, dataset, keys, turn)
 
 
 @partial(jax.jit, static_argnames=("how", "devices"), donate_argnames="states")

@@ -44,7 +44,7 @@ class SampledBackup:
     """A statistic of Q(s', a_i) over actions a_i of the behaviour, or of another network; Q is what the ensemble says.
 
     With `shift`, each entry of an action is moved by the network `perturbation`, by at most so much. EMaQ has neither, BEAR
-    the policy's actions, BCQ the behaviour's, shifted.
+    the policy's actions, BCQ the behaviour's, shifted. A batch may bring actions that were drawn ahead.
 
     Source: [ghasemipour2021] Eq. (3), (10), (11); [fujimoto2019]; [kumar2019] Algorithm 1. Symbols: shift = Phi.
     """
@@ -55,7 +55,8 @@ class SampledBackup:
     shift: float | None = None
 
     def __call__(self, target: Any, batch: Batch, key: jax.Array) -> jax.Array:
-        action = proposed(target, self.proposal, self.statistic, batch.next_observation, key)
+        if (action := batch.next_actions) is None:
+            action = proposed(target, self.proposal, self.statistic, batch.next_observation, key)
         if self.shift is not None:
             action = shifted(target.perturbation, batch.next_observation, action, largest=self.shift)
         return self.statistic.value(self.ensemble.value(constant_values(target.q, batch.next_observation, action)))

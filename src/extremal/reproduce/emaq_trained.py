@@ -43,11 +43,13 @@ def _model(budget: str, kind: str = "autoregressive") -> dict[str, Any]:
     return given | HEADS if budget == "reduced" else given
 
 
-def _emaq(budget: str, *, preset: str = "paper/mujoco", model: str = "autoregressive", **changes: Any) -> Any:
-    """EMaQ's settings: the paper's, or two critics of two layers."""
+def _emaq(
+    budget: str, *, samples: int = 20, preset: str = "paper/mujoco", model: str = "autoregressive", **changes: Any
+) -> Any:
+    """EMaQ's settings: the paper's; or two critics of two layers, and twice the actions drawn ahead."""
     if budget == "paper":
-        return preset_of("emaq", preset, **_model(budget, model), **changes)
-    return preset_of("emaq", **CRITICS, **_model(budget, model), **changes)
+        return preset_of("emaq", preset, samples=samples, **_model(budget, model), **changes)
+    return preset_of("emaq", samples=samples, draws_ahead=2 * samples, **CRITICS, **_model(budget, model), **changes)
 
 
 def _alone(budget: str, model: str = "autoregressive", **given: Any) -> Arm:
