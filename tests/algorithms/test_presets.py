@@ -233,13 +233,14 @@ SCRIPT_OF_BRAC = {"learning_rate": 1e-3, "policy_learning_rate": 3e-4, "divergen
     "behaviour_batch_size": 256,
     "behaviour_updates": 300_000,
 }
+BCQ_OF_WU = {"samples": 10, "acting_samples": 10}
 ON_BEHAVIOUR = {
     ("emaq", "paper/mujoco"): TABLE_2 | {"learning_rate": 1e-4, "target": "max", "acting": "mixed", "distilled": False},
     ("emaq", "paper/ablation"): TABLE_2 | {"learning_rate": 1e-4, "batch_size": 100},
     ("emaq", "paper/kitchen-antmaze-adroit"): TABLE_3 | {"learning_rate": 1e-4},
-    ("bcq", "emaq/mujoco"): TABLE_2 | {"learning_rate": 1e-4, "policy_learning_rate": 5e-4},
+    ("bcq", "emaq/mujoco"): TABLE_2 | BCQ_OF_WU | {"learning_rate": 1e-4, "policy_learning_rate": 5e-4},
     ("bear", "emaq/mujoco"): TABLE_2 | {"learning_rate": 1e-3, "policy_learning_rate": 3e-5},
-    ("bcq", "emaq/kitchen-antmaze-adroit"): TABLE_3 | {"learning_rate": 1e-4, "policy_learning_rate": 5e-4},
+    ("bcq", "emaq/kitchen-antmaze-adroit"): TABLE_3 | BCQ_OF_WU | {"learning_rate": 1e-4, "policy_learning_rate": 5e-4},
     ("bear", "emaq/kitchen-antmaze-adroit"): TABLE_3 | {"learning_rate": 1e-4, "policy_learning_rate": 5e-4},
     ("bcq", "code/mujoco"): VAE
     | {"ensemble_weight": 0.75, "shift": 0.05, "samples": 10, "acting_samples": 100, "critics": 2, "batch_size": 100}
@@ -281,6 +282,12 @@ def test_a_density_is_not_asked_of_a_vae(settings):
     settings.algorithm(SPEC, updates=10)
     with pytest.raises(ConfigError, match="tells the density of an action"):
         dataclasses.replace(settings, behaviour_model="vae").algorithm(SPEC, updates=10)
+
+
+def test_a_tuned_weight_begins_above_nothing():
+    with pytest.raises(ConfigError, match="divergence_weight, which is 0"):
+        BRAC(threshold=0.5, divergence_weight=0.0).algorithm(SPEC, updates=10)
+    BRAC(divergence_weight=0.0).algorithm(SPEC, updates=10)
 
 
 # ---- all of them --------------------------------------------------------------------------------------------------

@@ -78,18 +78,20 @@ PRESETS = {
         settings=BCQ(
             learning_rate=1e-4,
             policy_learning_rate=5e-4,
+            acting_samples=10,
             ensemble_weight=1.0,
             critics=8,
             width=750,
             depth=3,
             **behaviour_settings(EMAQ_MUJOCO),
         ),
-        source="[ghasemipour2021] Table 2, App. G.1; the shift is swept there",
+        source="[ghasemipour2021] Table 2, App. G.1; the shift is swept there; draws in acting as in the code of [wu2019]",
     ),
     "emaq/kitchen-antmaze-adroit": Preset(
         settings=BCQ(
             learning_rate=1e-4,
             policy_learning_rate=5e-4,
+            acting_samples=10,
             ensemble_weight=1.0,
             critics=16,
             width=256,
@@ -97,6 +99,6 @@ PRESETS = {
             batch_size=128,
             **behaviour_settings(EMAQ_KITCHEN),
         ),
-        source="[ghasemipour2021] Table 1, Table 3, App. G.3; the shift is swept there",
+        source="[ghasemipour2021] Table 1, Table 3, App. G.3; the shift is swept there; draws in acting as in the code of [wu2019]",
     ),
 }

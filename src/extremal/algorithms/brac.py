@@ -8,6 +8,7 @@ from extremal.algorithms.behaviour import Behaviour, Model
 from extremal.algorithms.constrained import Constrained, behaviour_settings
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
+from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam, Polyak
 from extremal.core.record import record, static
 from extremal.core.types import Spec
@@ -51,6 +52,10 @@ class BRAC(Constrained):
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:
         observation, action = continuous(type(self).__name__, spec)
         apart, tuned = self._divergence(), self.threshold is not None
+        if tuned and self.divergence_weight <= 0.0:
+            raise ConfigError(
+                f"a tuned weight begins at divergence_weight, which is {self.divergence_weight:g}: above 0"
+            )
         weight = Adaptive(largest=500.0) if tuned else Fixed(weight=self.divergence_weight)
         backup: Any = ExpectedBackup(ensemble=Mixed(weight=self.ensemble_weight))
         if self.penalty == "value":

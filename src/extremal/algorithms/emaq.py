@@ -36,8 +36,8 @@ class EMaQ(Constrained):
     """Temperature of `soft` (1 / alpha of the paper), `log_mean_exp` and `jackknife`, in units of Q."""
     acting_samples: int | None = static(default=None)
     """Actions to choose from in acting; none: as many as `samples`."""
-    acting: Literal["mixed", "mean", "max", "ucb", "single"] = static(default="mixed")
-    """What is said of each: as in the target, the critics' mean, their maximum, mean plus `bonus` deviations, or the first's."""
+    acting: Literal["mixed", "min", "mean", "max", "ucb", "single"] = static(default="mixed")
+    """What is said of each: as in the target; the critics' minimum, mean, maximum, mean plus `bonus` deviations; the first's."""
     bonus: float = 1.0
     """Of `ucb`."""
     draws_ahead: int | None = static(default=None)
@@ -109,6 +109,7 @@ class EMaQ(Constrained):
     def _acting(self) -> EnsembleStatistic:
         return {
             "mixed": Mixed(weight=self.ensemble_weight),
+            "min": Mixed(),
             "mean": Optimistic(),
             "max": Mixed(weight=0.0),
             "ucb": Optimistic(bonus=self.bonus),

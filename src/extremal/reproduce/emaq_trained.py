@@ -162,7 +162,7 @@ def draw_samples(numbers: Numbers) -> Any:
     axes[0].set_ylabel("score")
     axes[0].legend()
     drawn.supxlabel(
-        "dashed: the model of the behaviour alone; bars: 95 % interval over seeds", fontsize=8.5, color=MUTED
+        "dashed: a model of the behaviour alone; bars and bands: 95 % interval over seeds", fontsize=8.5, color=MUTED
     )
     return drawn
 
@@ -176,4 +176,8 @@ def _line(axis: Any, found: Numbers, colour: str, label: str) -> None:
         spread = [[m - b for m, b in zip(means, low, strict=True)], [t - m for m, t in zip(means, high, strict=True)]]
         axis.errorbar([int(n) for n in counts], means, yerr=spread, color=colour, marker="o", capsize=2, label=label)
     if "alone" in found:
-        axis.axhline(found["alone"]["mean"], color=colour, linestyle="--", linewidth=1.1)
+        alone = found["alone"]
+        axis.axhline(alone["mean"], color=colour, linestyle="--", linewidth=1.1)
+        axis.axhspan(
+            alone.get("low", alone["mean"]), alone.get("high", alone["mean"]), color=colour, alpha=0.12, linewidth=0
+        )

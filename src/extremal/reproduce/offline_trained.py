@@ -117,10 +117,12 @@ def read_scores(cells: Sequence[Cell]) -> Numbers:
 
 
 def draw_scores(numbers: Numbers) -> Any:
-    columns = numbers["columns"]
+    columns, published = numbers["columns"], numbers["published"]
+    bars = any(row in known for name, known in published.items() for row in columns[name])
     return draw_table(
         columns,
         colours([row for column in columns.values() for row in column]),
-        published=numbers["published"],
-        says="normalised score at the last checkpoint, mean and 95 % interval over seeds; bar: as published",
+        published=published,
+        says="score at the last checkpoint, mean and 95 % interval over seeds"
+        + ("; bar: as published" if bars else ""),
     )

@@ -171,7 +171,7 @@ _EXPERIMENTS: tuple[Experiment, ...] = (
     Experiment(
         name="emaq-fig2",
         paper="[ghasemipour2021] Fig. 2",
-        shows="EMaQ beside BCQ, BEAR and BRAC, all of one model of the behaviour",
+        shows="EMaQ beside BCQ and BEAR on the same model of the behaviour, and BRAC",
         arms=emaq_trained.RIVALS,
         datasets=("hopper-medium", "hopper-medium-expert"),
         budgets=emaq_trained.BUDGETS,
