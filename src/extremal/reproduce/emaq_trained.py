@@ -20,6 +20,10 @@ TABLE1_DRAWS = {"reduced": (20,), "paper": (16, 32, 50, 64, 100, 128, 150, 200)}
 SOFT_DRAWS = {"reduced": 20, "paper": 25}
 ALPHAS = {"reduced": (1.0, 16.0, 256.0), "paper": tuple(2.0**n for n in (0, 2, 3, 4, 5, 6, 7, 8, 9, 10))}
 SHIFTS = {"reduced": (0.05,), "paper": (0.005, 0.015, 0.05, 0.15, 0.5)}
+WEIGHTS = {
+    "reduced": (0.1, 10.0),
+    "paper": (0.1, 1.0, 10.0),
+}  # the published script's 0.1 is little for a narrow behaviour
 BOUNDS = {"reduced": (0.05, 0.5), "paper": (0.015, 0.05, 0.15, 0.5, 1.5)}
 LONGER = {"reduced": 30_000}  # updates of methods with a policy
 # Where the reduced budget departs from the paper's networks of Table 2.
@@ -85,8 +89,13 @@ def _brac(budget: str) -> tuple[Arm, ...]:
     """An addition of our own: BRAC by its published code, on a Gaussian, whose density has a slope for the policy to follow."""
     shorter = {"warm_start": 5_000, "behaviour_updates": FIT[budget]} if budget == "reduced" else {}
     return tuple(
-        Arm(label=label, settings=preset_of("brac", preset, **shorter), updates=LONGER)
+        Arm(
+            label=f"{label}, alpha {weight:g}",
+            settings=preset_of("brac", preset, divergence_weight=weight, **shorter),
+            updates=LONGER,
+        )
         for label, preset in (("BRAC-p", "code/policy-kl"), ("BRAC-v", "code/value-kl"))
+        for weight in WEIGHTS[budget]
     )
 
 
