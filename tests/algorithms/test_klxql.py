@@ -167,19 +167,14 @@ def told(shared: bool, updates: int = 1000) -> tuple[dict[str, float], list[str]
     for prefix, batch in (("", seen), ("seen/", seen), ("heldout/", unseen)):
         _, found = fit.objective(state.online, state.online, batch, None, {})
         row |= {f"{prefix}v/{name}": float(value) for name, value in found.items()}
-    return row, alarms([row], {"kappa": KAPPA}, 1)
+    return row, alarms([row], [{"kappa": KAPPA}], 1)
 
 
 @pytest.mark.slow
-def test_memorising_shows_on_held_out_rows_and_nowhere_else():
-    row, said = told(shared=False)
+@pytest.mark.parametrize("shared", [False, True])
+def test_memorising_shows_on_held_out_rows_and_nowhere_else(shared):
+    """One beta for all states is no protection: h memorises alone, and beta follows."""
+    row, said = told(shared)
     assert row["v/weight"] == pytest.approx(1.0, abs=0.1)
     assert row["heldout/v/weight"] > 1.5
     assert "V has memorised" in said[0]
-
-
-@pytest.mark.slow
-def test_one_temperature_for_all_states_memorises_less():
-    row, _ = told(shared=True)
-    assert row["v/weight"] == pytest.approx(1.0, abs=0.1)
-    assert 1.0 < row["heldout/v/weight"] < told(shared=False)[0]["heldout/v/weight"]

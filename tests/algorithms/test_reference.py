@@ -76,7 +76,7 @@ class Reference:
         """V's head [B, 1 or 2], and what the backward pass needs."""
         x, tape = forward({name: value for name, value in self.v.items() if name != "log_beta"}, observation)
         if "log_beta" in self.v:
-            x = np.concatenate([x, np.full_like(x, self.v["log_beta"])], axis=1)
+            x = np.concatenate([x, np.full_like(x, 30.0 * self.v["log_beta"])], axis=1)
         return x, tape
 
     def value(self, head):
@@ -110,7 +110,7 @@ class Reference:
         loss, slope, weight = self.value_slope(q, head)
         net, common = dict(self.v), {}
         if net.pop("log_beta", None) is not None:
-            slope, common = slope[:, :1], {"log_beta": slope[:, 1].sum()}
+            slope, common = slope[:, :1], {"log_beta": 30.0 * slope[:, 1].sum()}
         gradient = backward(net, tape, slope)[0] | common
         adam(self.v, gradient, self.memory["v"], s.learning_rate, s.max_gradient_norm)
         v = self.value(head)
@@ -208,7 +208,7 @@ CASES = {
         XQL_RUNNING, normaliser="none", policy_weight="statistic", max_gradient_norm=5.0, value_updates=1, huber=None
     ),
     "iql": IQL(expectile=0.8, inverse_temperature=2.0, max_weight=5.0, target_rate=0.05, critics=3, **SMALL),
-    "xql, a KL held": dataclasses.replace(XQL_RUNNING, target_kl=0.3),
+    "xql, a KL held": dataclasses.replace(XQL_RUNNING, target_kl=0.3, learning_rate=1e-3),
     "klxql": KLXQL(kappa=0.3, clip=1.5, floor=1e-6, **SMALL),
     "klxql, one beta": KLXQL(
         kappa=0.5, floor=1e-6, temperature="shared", max_gradient_norm=5.0, reward_unit="none", **SMALL

@@ -229,14 +229,15 @@ def test_each_transform_is_fitted_to_what_the_one_before_it_left():
 # ---- the unit of returns --------------------------------------------------------------------------------------------
 
 
-def unequal(scale=1.0):
+def unequal(scale=1.0, ended=True, shift=0.0):
     random = np.random.default_rng(4)
     return Dataset.from_episodes(
         [
             {
                 "observation": random.normal(size=(n + 1, 1)),
                 "action": random.uniform(-1, 1, size=(n, 1)),
-                "reward": (np.float32(scale) * random.normal(1.0, 2.0, size=n).astype(np.float32)),
+                "reward": np.float32(shift) + np.float32(scale) * random.normal(1.0, 2.0, size=n).astype(np.float32),
+                "terminated": ended,
             }
             for n in (1, 7, 3, 12)
         ]
@@ -260,6 +261,16 @@ def test_rewards_times_a_power_of_two_are_counted_alike_to_the_last_bit():
     for power in (-10, 10):
         other = unequal(2.0**power)
         np.testing.assert_array_equal(UnitOfReturns(discount=0.99).fit(other).apply(other).reward, counted)
+
+
+def test_where_nothing_ends_shifted_rewards_have_the_same_unit():
+    """A cut episode counts as if it went on: every return moves by shift / (1 - discount)."""
+    data, moved = (unequal(ended=False, shift=shift) for shift in (0.0, 5.0))
+    beyond = [float(np.mean(d.reward, dtype=np.float64)) / 0.01 for d in (data, moved)]
+    there, here = (discounted_returns(d, 0.99, beyond=b) for d, b in zip((moved, data), reversed(beyond), strict=True))
+    np.testing.assert_allclose(there - here, 500.0, rtol=1e-4)
+    assert UnitOfReturns(discount=0.99).fit(moved).unit == UnitOfReturns(discount=0.99).fit(data).unit
+    assert UnitOfReturns(discount=0.99).fit(unequal(shift=5.0)).unit > UnitOfReturns(discount=0.99).fit(unequal()).unit
 
 
 def test_data_that_brings_the_same_everywhere_has_no_unit():

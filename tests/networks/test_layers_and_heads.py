@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from extremal.networks.heads import BallValue, Critic, GaussianPolicy, Scalar, StateValue
+from extremal.networks.heads import ALONE, BallValue, Critic, GaussianPolicy, Scalar, StateValue
 from extremal.networks.layers import MLP, LayerNorm, Linear
 
 KEY = jax.random.key(0)
@@ -120,7 +120,7 @@ def test_state_value_is_one_number_a_state():
 def test_a_ball_s_slope_in_beta_has_no_unit(log_beta):
     """What flows back into log beta is divided by beta, or by the floor; into h as it is."""
     net = MLP.init(KEY, (5, 8, 2 if log_beta is None else 1))
-    common = None if log_beta is None else jnp.float32(log_beta)
+    common = None if log_beta is None else jnp.float32(log_beta / ALONE)
     value = BallValue(net=net, floor=0.05, log_beta=common)
     head, raw = value(X), np.asarray(net(X))
     np.testing.assert_array_equal(head[:, 0], raw[:, 0])
@@ -130,7 +130,7 @@ def test_a_ball_s_slope_in_beta_has_no_unit(log_beta):
         one = BallValue(
             net=lambda x: jnp.stack([h, beta], 1) if common is None else h[:, None],
             floor=0.05,
-            log_beta=common if common is None else beta[0],
+            log_beta=common if common is None else beta[0] / ALONE,
         )  # type: ignore[arg-type]
         return jnp.sum(one(X) * jnp.broadcast_to(jnp.asarray([2.0, 3.0]), (7, 2)))
 

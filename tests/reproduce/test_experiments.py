@@ -144,6 +144,7 @@ def test_methods_are_set_by_domain(name):
     assert iql.expectile == (0.9 if "maze" in name else 0.7)
     assert iql.inverse_temperature == {"p": 10.0, "h": 3.0, "a": 0.5}[name[0]]
     assert xql.inverse_temperature == {"p": 10.0, "h": 3.0, "a": 0.5}[name[0]]
+    assert (xql.beta, xql.reward_shift) == ({"p": 0.6, "h": 2.0, "a": 5.0}[name[0]], None)
 
 
 def test_a_line_is_drawn_over_the_samples_of_each_model():

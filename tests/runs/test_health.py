@@ -23,7 +23,7 @@ KLXQL, XQL = {"kappa": 0.42}, {"beta": 1.0, "target_kl": None}
 
 
 def told(settings=KLXQL, **changes):
-    return alarms([WELL | changes], settings, 100)
+    return alarms([WELL | changes], [settings], 100)
 
 
 @pytest.mark.parametrize("settings", [KLXQL, XQL, {"target_kl": 0.42}])
@@ -50,22 +50,28 @@ def test_each_identity_that_is_missed_is_told_once(changes, words):
     assert re.search(words, sentence)
 
 
+def test_each_replica_of_a_sweep_is_judged_by_its_own_radius():
+    rows = [WELL | {"replica": replica, "heldout/v/kl": 0.1} for replica in (0, 1)]
+    (sentence,) = alarms(rows, [KLXQL, {"kappa": 0.1}], 100)
+    assert sentence.startswith("replica 0: the policy's KL")
+
+
 def test_a_fixed_temperature_promises_no_kl():
     assert told(XQL, **{"heldout/v/kl": 3.0}) == []
 
 
 def test_nothing_is_said_before_burn_in_nor_of_other_methods():
-    assert alarms([WELL | {"update": 10, "heldout/v/weight": 9.5}], KLXQL, 100) == []
-    assert alarms([{"update": 100, "replica": 0, "q/loss": 1.0}], {}, 100) == []
+    assert alarms([WELL | {"update": 10, "heldout/v/weight": 9.5}], [KLXQL], 100) == []
+    assert alarms([{"update": 100, "replica": 0, "q/loss": 1.0}], [{}], 100) == []
 
 
 def test_the_last_three_measurements_count_together_and_each_replica_is_named():
     sway = [0.8, 1.25, 0.95]
     rows = [WELL | {"update": 10 * n, "heldout/v/weight": w} for n, w in enumerate([9.5, *sway], 5)]
     later = {k: v for k, v in WELL.items() if not k.startswith("heldout")} | {"update": 100}
-    assert alarms([*rows, later], KLXQL, 100) == []
+    assert alarms([*rows, later], [KLXQL], 100) == []
     other = [row | {"replica": 1, "heldout/v/weight": 9.5} for row in rows]
-    assert [sentence.split(":")[0] for sentence in alarms([*rows, *other], KLXQL, 80)] == ["replica 1"]
+    assert [sentence.split(":")[0] for sentence in alarms([*rows, *other], [KLXQL, KLXQL], 80)] == ["replica 1"]
 
 
 def test_networks_that_sway_together_have_not_memorised():

@@ -16,7 +16,7 @@ from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import SGD, Adam, Cosine, Polyak
 from extremal.core.record import record, static
 from extremal.core.types import Spec, Transform
-from extremal.networks.heads import BallValue, Critic, GaussianPolicy, Scalar, StateValue
+from extremal.networks.heads import ALONE, BallValue, Critic, GaussianPolicy, Scalar, StateValue
 from extremal.networks.layers import MLP
 from extremal.objectives.backup import ValueBackup
 from extremal.objectives.critic import FitCritic
@@ -45,9 +45,9 @@ class Ball:
         net = MLP.init(key, (*sizes, 1 if self.shared else 2), layer_norm=layer_norm)
         start = jnp.log(jnp.asarray(self.beta, jnp.float32))
         if self.shared:
-            return BallValue(net=net, floor=self.floor, log_beta=start)
-        last = net.layers[-1]
-        moved = dataclasses.replace(last, bias=last.bias.at[1].add(start))
+            return BallValue(net=net, floor=self.floor, log_beta=start / ALONE)
+        last = net.layers[-1]  # beta begins the same in every state, however large observations are
+        moved = dataclasses.replace(last, weight=last.weight.at[:, 1].set(0.0), bias=last.bias.at[1].set(start))
         return BallValue(net=dataclasses.replace(net, layers=(*net.layers[:-1], moved)), floor=self.floor)
 
 

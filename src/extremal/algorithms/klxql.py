@@ -28,8 +28,8 @@ class KLXQL(ImplicitSettings):
     """KL of the policy from the data's, in nats: 0 clones the data, large is greedy."""
     clip: float = 3.0
     """Largest log density ratio; beyond it the loss goes on as its tangent."""
-    floor: float = static(default=0.01)
-    """Least beta, as a share of the deviation of discounted returns; where it is reached V is h alone."""
+    floor: float = static(default=0.001)
+    """Least beta, in the unit of rewards (about the deviation of discounted returns); near it V is h alone."""
     temperature: Literal["state", "shared"] = static(default="state")
     """Beta of each state, or one that serves all of them (their KL is then kappa on average)."""
     reward_unit: Literal["returns", "none"] = static(default="returns")

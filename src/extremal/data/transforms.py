@@ -125,14 +125,17 @@ class MultiplyReward(_OfReward):
 class UnitOfReturns(_OfReward):
     """Rewards divided by the power of two next to the deviation of discounted returns over the logged steps.
 
-    A power of two, so that rewards that are multiplied by another one come out the same to the last bit.
+    A power of two, so that rewards that are multiplied by another one come out the same to the last bit. An episode that was cut
+    counts as if it went on with the mean reward: rewards that are shifted, where nothing ends, have the same unit.
     """
 
     discount: float
     unit: Any = None  # []
 
     def fit(self, dataset: Dataset) -> UnitOfReturns:
-        spread = float(np.std(discounted_returns(dataset, float(self.discount))))
+        discount = float(self.discount)
+        beyond = float(np.mean(np.asarray(dataset.reward, np.float64))) / (1.0 - discount) if discount < 1.0 else 0.0
+        spread = float(np.std(discounted_returns(dataset, discount, beyond=beyond)))
         if not spread > 0.0:
             raise DataError(
                 "all steps have the same discounted return, so there is nothing to learn from; check the rewards",
@@ -144,10 +147,11 @@ class UnitOfReturns(_OfReward):
         return reward / self.unit
 
 
-def discounted_returns(dataset: Dataset, discount: float) -> np.ndarray:
-    """[rows] float64: what each logged step's episode brings from there on, discounted."""
-    total = np.asarray(dataset.reward, np.float64).copy()
-    lengths = np.asarray(dataset.lengths)
+def discounted_returns(dataset: Dataset, discount: float, *, beyond: float = 0.0) -> np.ndarray:
+    """[rows] float64: what each logged step's episode brings from there on, discounted; `beyond` after one that was cut."""
+    total, lengths = np.asarray(dataset.reward, np.float64).copy(), np.asarray(dataset.lengths)
+    last = np.asarray(dataset.starts)[1:] - 1
+    total[last] += discount * beyond * ~np.asarray(dataset.terminated)[last]
     for back in range(2, int(lengths.max()) + 1):  # all episodes at once, from their last but one step to their first
         at = np.asarray(dataset.starts)[1:][lengths >= back] - back
         total[at] += discount * total[at + 1]

@@ -21,6 +21,9 @@ class StateValue:
         return self.net(observation)[..., 0]
 
 
+ALONE = 30.0  # steps of a number that is trained beside networks: Adam's are as short as those of each of many weights
+
+
 @record
 class BallValue:
     """h(s) and log beta(s) of a KL-ball value: [B, 2] from observations [B, O].
@@ -31,14 +34,15 @@ class BallValue:
 
     net: MLP  # 2 outputs, or 1
     floor: float = static()  # of beta, in units of Q
-    log_beta: jax.Array | None = None  # []
+    log_beta: jax.Array | None = None  # [], times ALONE
 
     def __call__(self, observation: jax.Array) -> jax.Array:
         x = self.net(observation)
-        log_beta = x[..., 1] if self.log_beta is None else jnp.broadcast_to(self.log_beta, x.shape[:-1])
-        beta = jax.lax.stop_gradient(jnp.maximum(jnp.exp(log_beta), self.floor))
-        scaled = log_beta / beta
-        return jnp.stack([x[..., 0], scaled + jax.lax.stop_gradient(log_beta - scaled)], axis=-1)
+        shared = self.log_beta
+        log_beta = x[..., 1] if shared is None else jnp.broadcast_to(ALONE * shared, x.shape[:-1])
+        here = jax.lax.stop_gradient(log_beta)
+        slope = (log_beta - here) / jnp.maximum(jnp.exp(here), self.floor)  # 0, but for its derivative
+        return jnp.stack([x[..., 0], here + slope], axis=-1)
 
 
 @record

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from extremal.core.record import record, static
 from extremal.core.types import Batch, Metrics
 from extremal.losses.policy import advantage_weight, batch_softmax_weight, cloning
-from extremal.objectives.statistic import Statistic
+from extremal.objectives.statistic import Statistic, effective_share
 
 
 class Weight(Protocol):
@@ -89,7 +89,7 @@ def _weighted(weight: jax.Array, log_prob: jax.Array) -> tuple[jax.Array, Metric
     return cloning(weight, log_prob), {
         "log_prob": jnp.mean(log_prob),
         "weight": jnp.mean(weight),
-        "effective_share": jnp.sum(weight) ** 2 / (jnp.sum(weight**2) * weight.shape[0]),  # sample size over batch size
+        "effective_share": effective_share(weight),
     }
 
 

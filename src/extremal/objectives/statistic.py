@@ -47,12 +47,19 @@ def ratio_health(weight: jax.Array, clip: jax.Array | float) -> Metrics:
 
     Source: [ahmadi2012] Theorem 3.3.
     """
-    share = weight / jnp.mean(weight)
+    mean = jnp.mean(weight)
+    share = weight / jnp.where(mean > 0.0, mean, 1.0)  # in float32 every weight may be 0
     return {
-        "kl": jnp.mean(jax.scipy.special.xlogy(share, share)),  # a weight may be 0 in float32
-        "effective_share": 1.0 / jnp.mean(share**2),
+        "kl": jnp.mean(jax.scipy.special.xlogy(share, share)),
+        "effective_share": effective_share(weight),
         "clipped": jnp.mean((weight >= jnp.exp(clip)).astype(weight.dtype)),
     }
+
+
+def effective_share(weight: jax.Array) -> jax.Array:
+    """[] effective sample size of the weights [B], over B; 0 where every weight is."""
+    square = jnp.mean(weight**2)
+    return jnp.mean(weight) ** 2 / jnp.where(square > 0.0, square, 1.0)
 
 
 @record
@@ -182,7 +189,9 @@ class KLBall:
             "beta_low": ordered[tenth],
             "beta": ordered[middle],
             "beta_high": ordered[-1 - tenth],
-            "at_floor": jnp.mean((ordered <= self.floor).astype(ordered.dtype)),
+            "at_floor": jnp.mean(
+                (ordered < 2.0 * self.floor).astype(ordered.dtype)
+            ),  # where the value is not h + kappa beta
         }
 
     def _beta(self, head: jax.Array) -> jax.Array:

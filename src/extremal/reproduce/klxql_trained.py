@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,15 +22,23 @@ BUDGETS = {
 KAPPAS = (0.1, 0.2, 0.42, 1.0, 2.0)
 DATASETS = DATASETS_AT_HAND
 
+
+def bound(kappa: float) -> float:
+    """Of the log density ratio: for a normal Q three deviations above its mean under the policy, and at least the default."""
+    return max(3.0, kappa + 3.0 * math.sqrt(2.0 * kappa))
+
+
 ARMS = (
     Arm(label="KLXQL", settings=preset_of("klxql")),
-    Arm(label="XQL, KL held", settings=preset_of("xql", target_kl=0.42)),
+    Arm(label="XQL, KL held", settings=preset_of("xql", target_kl=0.42, policy_weight="statistic")),
     Arm(label="XQL", settings=by_domain("xql")),
     Arm(label="IQL", settings=by_domain("iql")),
     Arm(label="TD3+BC", settings=preset_of("td3bc", "paper/locomotion-v2")),
     CONSERVATIVE,
 )
-RADII = tuple(Arm(label=f"kappa {kappa:g}", settings=preset_of("klxql", kappa=kappa)) for kappa in KAPPAS)
+RADII = tuple(
+    Arm(label=f"kappa {kappa:g}", settings=preset_of("klxql", kappa=kappa, clip=bound(kappa))) for kappa in KAPPAS
+)
 
 
 def read_table(cells: Sequence[Cell]) -> Numbers:

@@ -47,12 +47,14 @@ def _domain(dataset: str) -> str:
 
 
 def by_domain(method: str) -> Callable[[str], Any]:
-    """XQL's or IQL's settings for a domain as their papers have them; of mazes IQL's for AntMaze, without its shift."""
+    """XQL's or IQL's settings for a domain as their papers have them; of mazes those for AntMaze, without its shift."""
     presets: dict[str, dict[str, Any]] = {
-        "xql": {"adroit": "consistent/door-human-v0", "maze": None},
+        "xql": {"adroit": "consistent/door-human-v0", "maze": "consistent/antmaze-medium-play-v0"},
         "iql": {"locomotion": "code/locomotion-v2", "adroit": "paper/adroit-v0", "maze": None},
     }
-    maze: dict[str, Any] = {"expectile": 0.9, "inverse_temperature": 10.0} if method == "iql" else {}
+    maze: dict[str, Any] = (
+        {"expectile": 0.9, "inverse_temperature": 10.0} if method == "iql" else {"reward_shift": None}
+    )
 
     def settings(dataset: str) -> Any:
         domain = _domain(dataset)

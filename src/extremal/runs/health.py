@@ -22,10 +22,13 @@ BURN_IN = 0.2  # share of the updates before which nothing is said
 Row = Mapping[str, Any]
 
 
-def alarms(rows: Sequence[Row], settings: Mapping[str, Any], updates: int) -> list[str]:
-    """One sentence for each identity that the last row of a replica misses; none for a method without density ratios."""
+def alarms(rows: Sequence[Row], settings: Sequence[Mapping[str, Any]], updates: int) -> list[str]:
+    """One sentence for each identity that the last row of a replica misses; none for a method without density ratios.
+
+    Args:
+        settings: of each replica.
+    """
     last = {int(row["replica"]): row for row in rows if "v/kl" in row and int(row["update"]) >= BURN_IN * updates}
-    target = settings.get("kappa") or settings.get("target_kl")
     found = []
     for replica, row in last.items():
         measured = [
@@ -33,6 +36,7 @@ def alarms(rows: Sequence[Row], settings: Mapping[str, Any], updates: int) -> li
             for other in rows
             if int(other["replica"]) == replica and _number(other.get("heldout/v/weight")) is not None
         ]
+        target = settings[replica].get("kappa") or settings[replica].get("target_kl")
         said = [*_held_out(measured[-EVALUATIONS:], target), *_trained(row)]
         found += [f"replica {replica}: {sentence}" for sentence in said]
     return found
@@ -65,7 +69,7 @@ def _held_out(measured: Sequence[Row], target: float | None) -> list[str]:
         ]
     if floor is not None and floor > CLIPPED:
         return [
-            f"beta is at its floor in {100 * floor:.0f} % of the states: their actions are all as good, or the KL is out of reach"
+            f"beta is near its floor in {100 * floor:.0f} % of the states: their actions are all as good, or the KL is out of reach"
         ]
     if target is not None and kl is not None and abs(kl / target - 1.0) > SHARE:
         return [f"the policy's KL from the data is {kl:.2f} on held-out episodes, {target:g} was asked for"]

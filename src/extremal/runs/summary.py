@@ -66,7 +66,7 @@ def summary(
         "data_hash": plan.dataset["hash"],
         "versions": versions(),
         "settings": plan.to_json()["settings"],
-        "alarms": alarms(metrics, plan.to_json()["settings"], plan.updates),
+        "alarms": alarms(metrics, [plan.to_json()["settings"] | dict(own) for _, own in plan.replicas], plan.updates),
         "diverged": [
             {"replica": d.replica, "update": d.update, "metric": d.metric, "advice": d.advice} for d in diverged
         ],
