@@ -61,7 +61,7 @@ def _held_out(measured: Sequence[Row], target: float | None) -> list[str]:
     if weight > MEMORISED * seen:
         return [
             f"V has memorised: its density ratios have the mean {weight:.2f} on held-out episodes and {seen:.2f} on those of "
-            "training; more data, a smaller network, or one temperature for all states helps"
+            "training; more data or a smaller network helps"
         ]
     if abs(weight - 1.0) > CALIBRATION:
         return [
