@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from extremal.engine.loop import train
+from extremal.engine.offline import train_chunk
 from extremal.engine.replicas import init_replicas, run_keys, stack, take
 
 
@@ -50,6 +51,17 @@ def same(one, other) -> bool:
 )
 def test_it_stops_at_every_multiple_and_at_the_end(progress, start, updates, every, stops):
     assert [p.update for p, _ in progress([0.1], updates=updates, every=every, start=start)] == stops
+
+
+@pytest.mark.parametrize(("start", "stop"), [(3, 20), (0, 8), (0, 3), (5, 5)])
+def test_an_accelerators_loops_make_the_same_updates(make_toy, data, monkeypatch, start, stop):
+    """Inner loops of four, and what is left over."""
+    toy, (init, key) = make_toy(0.1), (x[0] for x in run_keys([0]))
+    bounds = [jnp.asarray(update, jnp.int32) for update in (start, stop)]
+    expected = jax.jit(lambda *bounds: train_chunk(toy, toy.init(init), data, key, *bounds))(*bounds)
+    monkeypatch.setattr("extremal.engine.offline.STRIDE", 4)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert same(jax.jit(lambda *bounds: train_chunk(toy, toy.init(init), data, key, *bounds))(*bounds), expected)
 
 
 def test_where_it_stops_changes_nothing(progress):

@@ -46,3 +46,5 @@ def test_tiles_hold_as_many_rows_as_they_may_and_differ(monkeypatch, rows, count
     assert drawn.shape == (count, rows, 2)
     assert set(sizes) == {asked}
     assert len(np.unique(drawn)) == drawn.size
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # all tiles at once
+    np.testing.assert_array_equal(in_tiles(draw, KEY, count, rows), drawn)

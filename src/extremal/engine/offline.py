@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from extremal.core.types import AgentState, Metrics
 from extremal.data.dataset import Dataset
 
 NEVER = jnp.iinfo(jnp.int32).max
+STRIDE = 100  # updates of an inner loop, on an accelerator
 
 
 class Chunk(NamedTuple):
@@ -54,8 +56,23 @@ def train_chunk(
 
     size = kind.num_leaves
     nothing = jnp.zeros(size), jnp.zeros(size, jnp.int32), jnp.full(size, NEVER, jnp.int32)
-    state, total, count, failed = jax.lax.fori_loop(start, stop, body, (state, *nothing))
+    state, total, count, failed = _loop(start, stop, body, (state, *nothing))
     mean = jnp.where((count > 0) | (stop <= start), total / jnp.maximum(count, 1).astype(jnp.float32), jnp.nan)
     whole = jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(state.online)]).all()
     named = lambda values: jax.tree.unflatten(kind, list(values))  # noqa: E731
     return state, Chunk(mean=named(mean), failed=named(failed), finite=whole & jnp.all(failed == NEVER))
+
+
+def _loop(start: jax.Array, stop: jax.Array, body: Callable[[jax.Array, Any], Any], carry: Any) -> Any:
+    """`body` at start, ..., stop - 1. An accelerator asks the host at every turn of a loop whose length it does not know: there
+    most turns are in loops that it does know."""
+    if jax.default_backend() == "cpu":
+        return jax.lax.fori_loop(start, stop, body, carry)
+    strides = (stop - start) // STRIDE
+
+    def stride(number: jax.Array, carry: Any) -> Any:
+        first = start + number * STRIDE
+        return jax.lax.fori_loop(0, STRIDE, lambda index, carry: body(first + index, carry), carry)
+
+    carry = jax.lax.fori_loop(0, strides, stride, carry)
+    return jax.lax.fori_loop(start + strides * STRIDE, stop, body, carry)

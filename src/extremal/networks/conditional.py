@@ -48,7 +48,7 @@ def in_tiles(draw: Callable[[jax.Array, int], jax.Array], key: jax.Array, count:
     tiles, size = _tiles(count, rows)
     if tiles == 1:
         return draw(key, count)
-    drawn = jax.lax.map(lambda key: draw(key, size), jax.random.split(key, tiles))
+    drawn = _each(lambda key: draw(key, size), jax.random.split(key, tiles))
     return drawn.reshape(tiles * size, *drawn.shape[2:])[:count]
 
 
@@ -59,8 +59,13 @@ def tiled(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array
     if tiles == 1:
         return function(x)
     whole = jnp.concatenate([x, jnp.zeros((tiles * size - count, *x.shape[1:]), x.dtype)])
-    found = jax.lax.map(function, whole.reshape(tiles, size, *x.shape[1:]))
+    found = _each(function, whole.reshape(tiles, size, *x.shape[1:]))
     return found.reshape(tiles * size, *found.shape[2:])[:count]
+
+
+def _each(function: Callable[[jax.Array], jax.Array], tiles: jax.Array) -> jax.Array:
+    """One tile after the other where caches are small; an accelerator takes all at once, and draws the same."""
+    return jax.lax.map(function, tiles) if jax.default_backend() == "cpu" else jax.vmap(function)(tiles)
 
 
 def _tiles(count: int, rows: int) -> tuple[int, int]:
