@@ -67,7 +67,7 @@ class Options:
         """What is asked for, or that at another size."""
         sizes = {"width": self.width, "batch": self.batch, "replicas": 1, **changes}
         call = call_size(method, width=sizes["width"], batch=sizes["batch"] * sizes["replicas"])
-        call = call if self.updates is None else min(call, self.updates)
+        call = call if self.updates is None else max(min(call, self.updates) // 2 * 2, 2)  # even, as delays are
         return Job(method=method, data=str(data), depth=self.depth, threads=self.cores, call=call, **sizes)
 
 

@@ -10,7 +10,10 @@ from typing import Any
 made = runpy.run_path(str(Path(__file__).with_name("stable_baselines3_side.py")))["made"]  # its replay buffer is theirs
 
 _BATCHES = "the batches of a call are drawn on the host beforehand"
-DIFFERS = {"sac": _BATCHES, "td3": f"the policy follows the smaller critic; {_BATCHES}"}
+DIFFERS = {
+    "sac": _BATCHES,
+    "td3": f"the policy follows the smaller critic, slow copies move at every update; {_BATCHES}",
+}
 
 
 def start(job: dict[str, Any], rows: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
