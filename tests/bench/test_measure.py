@@ -29,8 +29,8 @@ def test_ratios_are_those_of_the_programs_however_fast_the_machine_is_in_a_round
     }
     assert record["failures"] == []
     own = record["rows"][0]
-    assert own["rounds"] == pytest.approx([400, 200, 400 / 3, 400])
-    assert own["updates_per_second"] == pytest.approx(300)
+    assert own["rounds"] == pytest.approx([200, 400 / 3, 400, 200])  # the first call, of 400, is apart
+    assert own["updates_per_second"] == pytest.approx(200)
     assert (own["version"], own["first_call_seconds"], own["updates_per_round"]) == ("9.9", 1.5, 10)
     assert own["cores"] == pytest.approx(1.5)
     assert own["peak_bytes"] == 3 * 2**30
