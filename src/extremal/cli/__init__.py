@@ -19,10 +19,14 @@ from extremal.cli.results import Algorithms, Demo, Evaluate, Report
 from extremal.cli.sweep import Sweep
 from extremal.cli.train import train_command
 from extremal.core.errors import ExtremalError, nearest
+from extremal.data import cache
+from extremal.engine.programs import keep_programs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors of ours are one sentence and exit code 2."""
+    if argv is None:  # a process of its own
+        keep_programs(cache.folder() / "programs")
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         command: Any = tyro.cli(
