@@ -69,7 +69,8 @@ def numbered(rows=BLOCK + 44) -> Dataset:
 def test_every_batch_has_actions_of_its_own_next_states_and_no_draw_twice():
     data = numbered().device()
     sampler = DrawnAhead(size=32, samples=3, ahead=5).draw(Networks(Told()), data, jax.random.key(0))
-    batches = [jax.jit(sampler.sample)(data, jax.random.key(k)) for k in range(20)]
+    sample = jax.jit(sampler.sample)
+    batches = [sample(data, jax.random.key(k)) for k in range(20)]
     for batch in batches:
         state = np.asarray(batch.next_observation)[None] / 1000
         np.testing.assert_allclose(batch.next_actions, np.broadcast_to(state, (3, 32, 1)), atol=2e-5)
