@@ -42,10 +42,8 @@ BUFFERS = {  # XLA's command buffers, which are CUDA graphs
     "loop": "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL",
 }
 PRECISIONS = ("tensorfloat32", "highest", "BF16_BF16_F32")
-TOLERANCE = {
-    "highest": 0.01,
-    "tensorfloat32": 0.2,
-}  # mean difference from the CPU's over the mean way that parameters went
+# Mean difference of the parameters from the CPU's, over the mean way that they went.
+TOLERANCE = {"highest": 0.01, "tensorfloat32": 0.2}
 TIMEOUT = 550.0  # seconds of one measurement
 TRACED = 200  # updates
 CHUNK = {"cql": 500, "emaq": 100}  # updates of one call, of methods that take long over one

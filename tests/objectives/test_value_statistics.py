@@ -63,9 +63,8 @@ def test_the_health_of_a_ball_is_that_of_its_density_ratio():
     assert found == pytest.approx(expected, rel=1e-4)
     far = {name: float(x) for name, x in BALL.health(Q - 1e6, head).items()}  # every weight is 0 in float32
     assert (far["clipped"], far["kl"], far["effective_share"]) == (0.0, 0.0, 0.0)
-    assert (
-        float(BALL.health(Q, head.at[1, 1].set(jnp.log(0.015)))["at_floor"]) == 0.5
-    )  # where h + kappa beta is not the value
+    nearer = head.at[1, 1].set(jnp.log(0.015))  # below twice the floor: h + kappa beta is not the value there
+    assert float(BALL.health(Q, nearer)["at_floor"]) == 0.5
     assert Mean().health(Q, Q) == {}
 
 

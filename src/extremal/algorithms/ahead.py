@@ -46,7 +46,7 @@ class DrawnAhead:
 
     def sample(self, dataset: Any, key: jax.Array) -> Batch:
         pick, choose = jax.random.split(key)
-        row = jax.random.randint(pick, (self.size,), 0, dataset.rows)
+        row = dataset.some(pick, self.size)
         which = jax.random.choice(choose, self.ahead, (self.samples,), replace=False)
         return dataset.row(row)._replace(next_actions=self.table[row[None], which[:, None]])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from extremal.algorithms.acting import BestOf
 from extremal.algorithms.behaviour import Behaviour, Model
-from extremal.algorithms.constrained import EMAQ_KITCHEN, EMAQ_MUJOCO, Constrained, behaviour_settings
+from extremal.algorithms.constrained import TABLE_2, TABLE_3, Constrained, behaviour_settings
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Polyak
@@ -75,30 +75,11 @@ PRESETS = {
         source="published code of [fujimoto2019]; its layers of 400 and 300 are two of 256 here",
     ),
     "emaq/mujoco": Preset(
-        settings=BCQ(
-            learning_rate=1e-4,
-            policy_learning_rate=5e-4,
-            acting_samples=10,
-            ensemble_weight=1.0,
-            critics=8,
-            width=750,
-            depth=3,
-            **behaviour_settings(EMAQ_MUJOCO),
-        ),
+        settings=BCQ(learning_rate=1e-4, policy_learning_rate=5e-4, acting_samples=10, **TABLE_2),
         source="[ghasemipour2021] Table 2, App. G.1; the shift is swept there; draws in acting as in the code of [wu2019]",
     ),
     "emaq/kitchen-antmaze-adroit": Preset(
-        settings=BCQ(
-            learning_rate=1e-4,
-            policy_learning_rate=5e-4,
-            acting_samples=10,
-            ensemble_weight=1.0,
-            critics=16,
-            width=256,
-            depth=4,
-            batch_size=128,
-            **behaviour_settings(EMAQ_KITCHEN),
-        ),
+        settings=BCQ(learning_rate=1e-4, policy_learning_rate=5e-4, acting_samples=10, **TABLE_3),
         source="[ghasemipour2021] Table 1, Table 3, App. G.3; the shift is swept there; draws in acting as in the code of [wu2019]",
     ),
 }

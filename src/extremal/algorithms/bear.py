@@ -7,7 +7,7 @@ from typing import Literal
 
 from extremal.algorithms.acting import BestOf
 from extremal.algorithms.behaviour import Behaviour, Model
-from extremal.algorithms.constrained import EMAQ_KITCHEN, EMAQ_MUJOCO, Constrained, behaviour_settings
+from extremal.algorithms.constrained import TABLE_2, TABLE_3, Constrained, behaviour_settings
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Polyak
@@ -118,28 +118,11 @@ PRESETS = {
         source="published code of D4RL's evaluations, for [kumar2019]",
     ),
     "emaq/mujoco": Preset(
-        settings=BEAR(
-            learning_rate=1e-3,
-            policy_learning_rate=3e-5,
-            ensemble_weight=1.0,
-            critics=8,
-            width=750,
-            depth=3,
-            **behaviour_settings(EMAQ_MUJOCO),
-        ),
+        settings=BEAR(learning_rate=1e-3, policy_learning_rate=3e-5, **TABLE_2),
         source="[ghasemipour2021] Table 2, App. G.1; the threshold is swept there",
     ),
     "emaq/kitchen-antmaze-adroit": Preset(
-        settings=BEAR(
-            learning_rate=1e-4,
-            policy_learning_rate=5e-4,
-            ensemble_weight=1.0,
-            critics=16,
-            width=256,
-            depth=4,
-            batch_size=128,
-            **behaviour_settings(EMAQ_KITCHEN),
-        ),
+        settings=BEAR(learning_rate=1e-4, policy_learning_rate=5e-4, **TABLE_3),
         source="[ghasemipour2021] Table 1, Table 3, App. G.3; the threshold is swept there",
     ),
 }

@@ -87,14 +87,15 @@ class Constrained(OnBehaviour):
         )
 
 
-EMAQ_MUJOCO = Behaviour(width=750)  # [ghasemipour2021] App. G.1, below Table 2
-EMAQ_KITCHEN = Behaviour(  # [ghasemipour2021] Table 3
-    width=256, depth=4, head_width=128, head_depth=1, prefix_width=128, bins=80
-)
-
-
 def behaviour_settings(model: Behaviour) -> dict[str, Any]:
     """A model's settings, as a method on it has them."""
     names = {field.name for field in dataclasses.fields(OnBehaviour)}
     own = {f"behaviour_{field.name}": getattr(model, field.name) for field in dataclasses.fields(model)}
     return {name: value for name, value in own.items() if name in names}
+
+
+# What EMaQ, BCQ and BEAR have in common in the comparisons of [ghasemipour2021], their model of the behaviour among it.
+TABLE_2: dict[str, Any] = {"ensemble_weight": 1.0, "critics": 8, "width": 750, "depth": 3}  # and App. G.1
+TABLE_2 |= behaviour_settings(Behaviour(width=750))
+TABLE_3: dict[str, Any] = {"ensemble_weight": 1.0, "critics": 16, "width": 256, "depth": 4, "batch_size": 128}
+TABLE_3 |= behaviour_settings(Behaviour(width=256, depth=4, head_width=128, head_depth=1, prefix_width=128, bins=80))

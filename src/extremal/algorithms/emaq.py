@@ -7,7 +7,7 @@ from typing import Literal
 
 from extremal.algorithms.acting import BestOf
 from extremal.algorithms.ahead import DrawnAhead
-from extremal.algorithms.constrained import EMAQ_KITCHEN, EMAQ_MUJOCO, Constrained, behaviour_settings
+from extremal.algorithms.constrained import TABLE_2, TABLE_3, Constrained
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.errors import ConfigError
@@ -117,7 +117,7 @@ class EMaQ(Constrained):
         }[self.acting]
 
 
-_MUJOCO = EMaQ(width=750, **behaviour_settings(EMAQ_MUJOCO))
+_MUJOCO = EMaQ(**TABLE_2)
 
 PRESETS = {
     "paper/mujoco": Preset(settings=_MUJOCO, source="[ghasemipour2021] Table 2, App. G.1"),
@@ -125,7 +125,7 @@ PRESETS = {
         settings=dataclasses.replace(_MUJOCO, batch_size=100), source="[ghasemipour2021] Fig. 1, App. G.2"
     ),
     "paper/kitchen-antmaze-adroit": Preset(
-        settings=EMaQ(width=256, depth=4, critics=16, batch_size=128, **behaviour_settings(EMAQ_KITCHEN)),
+        settings=EMaQ(**TABLE_3),
         source="[ghasemipour2021] Table 1, Table 3, App. G.3",
     ),
 }

@@ -201,9 +201,13 @@ class Dataset:
             terminated=self.terminated[row].astype(np.float32),
         )
 
+    def some(self, key: jax.Array, size: int) -> jax.Array:
+        """`size` rows drawn uniformly with replacement; works inside a compiled program."""
+        return jax.random.randint(key, (size,), 0, self.rows)
+
     def sample(self, key: jax.Array, size: int) -> Batch:
-        """`size` transitions drawn uniformly with replacement; works inside a compiled program."""
-        return self.row(jax.random.randint(key, (size,), 0, self.rows))
+        """The transitions at so many drawn rows."""
+        return self.row(self.some(key, size))
 
     def window(self, row: Any, length: int) -> SequenceBatch:
         """The `length` steps from `row` [B] on, or as many as the episode still has, on the right; in a program, too.
@@ -229,7 +233,7 @@ class Dataset:
 
     def sample_windows(self, key: jax.Array, size: int, length: int) -> SequenceBatch:
         """`size` windows whose first steps are drawn uniformly over all rows, with replacement; in a program, too."""
-        return self.window(jax.random.randint(key, (size,), 0, self.rows), length)
+        return self.window(self.some(key, size), length)
 
     # ---- changing --------------------------------------------------------------------------------------------------
 
