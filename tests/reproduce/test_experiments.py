@@ -228,7 +228,8 @@ def test_emaq_and_its_rivals_stand_on_one_model(name, budget):
 def test_the_two_models_of_the_behaviour_are_of_about_one_size():
     """App. H.1: `approximately matched in parameter count`; here those of the reduced budget, in the sizes of a hopper."""
     arms = {arm.label: arm.settings("hopper-medium") for arm in EXPERIMENTS["emaq-fig9"].arms["reduced"]}
-    models = [narrowed(arms[f"{kind}, N = 20"], 0.5).behaviour for kind in ("autoregressive", "vae")]
+    width = EXPERIMENTS["emaq-fig9"].budgets["reduced"].width
+    models = [narrowed(arms[f"{kind}, N = 20"], width).behaviour for kind in ("autoregressive", "vae")]
     one, other = (
         sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda m=m: m.network(jax.random.key(0), 11, 3))))
         for m in models
