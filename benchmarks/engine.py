@@ -45,7 +45,8 @@ PROGRAMS = ("engine", "bare", "products")
 
 def columns(dataset: Dataset) -> dict[str, jax.Array]:
     """The rows as the bare scan reads them."""
-    return {name: jnp.asarray(column) for name, column in dataset.row(np.arange(dataset.rows))._asdict().items()}
+    rows = dataset.row(np.arange(dataset.rows))._asdict()
+    return {name: jnp.asarray(column) for name, column in rows.items() if column is not None}
 
 
 # ---- the programs: each is compiled when made, and `turn()` makes some updates of every replica --------------------------
