@@ -37,6 +37,7 @@ from extremal.bench.job import ACTION, OBSERVATION, synthetic
 from extremal.core.files import write_json
 from extremal.engine.loop import train
 from extremal.engine.replicas import fastest, init_replicas, mesh, place, run_keys, stack, use_every_core
+from extremal.networks.layers import product
 from extremal.runs.plan import versions
 
 ROWS, BATCH, HORIZON = 100_000, 256, 1_000_000
@@ -140,7 +141,7 @@ def forward(weights: list[jax.Array], x: jax.Array) -> list[jax.Array]:
     """The input, and what each layer makes of it."""
     seen = [x]
     for weight in weights:
-        seen.append(seen[-1] @ weight)
+        seen.append(product(seen[-1], weight))
     return seen
 
 
@@ -148,8 +149,8 @@ def backward(weights: list[jax.Array], seen: list[jax.Array], change: jax.Array,
     """The weights plus `rate` times their gradients. A rate of 0, unknown to the compiler, keeps every product in."""
     moved = []
     for weight, x in zip(reversed(weights), reversed(seen[:-1]), strict=True):
-        moved.append(weight + rate * (x.T @ change))
-        change = change @ weight.T
+        change, slope = jax.vjp(product, x, weight)[1](change)
+        moved.append(weight + rate * slope)
     return moved[::-1]
 
 

@@ -101,8 +101,11 @@ def test_a_state_is_embedded_once_however_many_actions_are_drawn(prefix_width):
     policy = model(3, prefix_width=prefix_width)
     found = list(products(jax.make_jaxpr(lambda s, key: policy(s).samples(key, 10))(STATES, KEY).jaxpr))
     assert all(len(side) <= 2 for product in found for side in product)  # rank 3 misses a CPU's fast path
-    many = sorted(right for left, right in found if left[0] == 60)
-    assert many == sorted([(1, 8), (2, 8), *[(8, 8)] * 4, *[(8, 8)] * 2])  # entries before, layers after, sums of bins
+    many = [right for left, right in found if left[0] == 60]
+    many += [left[::-1] for left, right in found if right[-1] == 60]  # narrow layers are turned
+    assert sorted(many) == sorted(
+        [(1, 8), (2, 8), *[(8, 8)] * 4, *[(8, 8)] * 2]
+    )  # entries before, layers after, sums of bins
 
 
 # ---- density ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from extremal.networks.heads import ALONE, BallValue, Critic, GaussianPolicy, Scalar, StateValue
-from extremal.networks.layers import MLP, LayerNorm, Linear
+from extremal.networks.layers import MLP, NARROW, LayerNorm, Linear, product
 
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
@@ -35,6 +35,22 @@ def test_linear_starts_orthogonal_with_its_gain(inputs, outputs, scale):
 def test_linear_is_a_product_and_an_offset():
     layer = Linear(weight=Linear.init(KEY, 5, 3).weight, bias=jnp.asarray([1.0, -2.0, 0.5]))
     np.testing.assert_allclose(layer(X), X @ np.asarray(layer.weight) + np.asarray(layer.bias), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("outputs", [1, 2, NARROW, NARROW + 1])
+def test_a_narrow_product_is_the_product_with_all_its_slopes(outputs):
+    """Turned or not: the numbers, both slopes, and the slope of a slope, as a penalty on slopes needs it."""
+    x, weight = (
+        jax.random.normal(k, shape) for k, shape in zip(jax.random.split(KEY), [(7, 5), (5, outputs)], strict=True)
+    )
+
+    def found(of):
+        y, (dx, dw) = of(x, weight), jax.grad(lambda x, w: jnp.sum(jnp.sin(of(x, w))), (0, 1))(x, weight)
+        steep = lambda w: jnp.sum(jax.grad(lambda x: jnp.sum(jnp.sin(of(x, w))))(x) ** 2)  # noqa: E731
+        return y, dx, dw, jax.grad(steep)(weight), jax.jvp(of, (x, weight), (x, weight))[1]
+
+    for one, other in zip(found(product), found(jnp.matmul), strict=True):
+        assert jnp.allclose(one, other, atol=1e-5)
 
 
 @pytest.mark.parametrize("offset", [0.0, 100.0])
