@@ -138,6 +138,18 @@ def test_a_collapse_and_the_held_out_identities_stand_beside_the_score():
         assert png(klxql_trained.draw_table(numbers), dpi=40)[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+def test_a_checkpoint_under_half_of_its_seed_s_best_is_counted():
+    scores = {
+        "score": [80, 80, 5, 15, 10, 20, 30, 50]
+    }  # the first seed falls from 80 to 15, the second rises from 10 to 40
+    numbers = plain(klxql_trained.read_courses([cell("XQL", "hopper-medium", AT | scores)]))
+    found = numbers["columns"]["hopper-medium"]["XQL"]
+    assert found["scores"] == [[80.0, 15.0], [10.0, 40.0]]
+    assert (found["below_half"], found["below_half_later"]) == (0.5, 0.5)
+    with styled():
+        assert png(klxql_trained.draw_courses(numbers), dpi=40)[:8] == b"\x89PNG\r\n\x1a\n"
+
+
 @pytest.mark.parametrize("name", [*offline_trained.DATASETS_AT_HAND])
 def test_methods_are_set_by_domain(name):
     iql, xql = (offline_trained.by_domain(method)(name) for method in ("iql", "xql"))

@@ -229,6 +229,16 @@ _EXPERIMENTS: tuple[Experiment, ...] = (
         draw=klxql_trained.draw_table,
     ),
     Experiment(
+        name="klxql-stability",
+        paper="[ahmadi2012] Theorem 3.3: a method of our own",
+        shows="how often a run of KL-ball XQL, and of XQL, falls back: every checkpoint of twenty seeds",
+        arms=on_every_budget(klxql_trained.STEADY),
+        datasets=("pointmaze-medium-goal",),
+        budgets=klxql_trained.MANY,
+        read=klxql_trained.read_courses,
+        draw=klxql_trained.draw_courses,
+    ),
+    Experiment(
         name="neorl2-dmsd",
         paper="[gao2025] (its DMSD task)",
         shows="five offline methods on published data in the published simulator, beside the published scores",
