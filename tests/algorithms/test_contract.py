@@ -279,7 +279,7 @@ def test_the_program_holds_no_data(case):
 
 LIVE = {  # every bound is met and every optional part is there, so that each number has something to change
     XQL: XQL(beta=0.3, clip=0.5, max_weight=1.2, huber=0.2, max_gradient_norm=8.0, policy_dropout=0.2),
-    KLXQL: KLXQL(clip=0.5, huber=0.2, max_gradient_norm=8.0, policy_dropout=0.2),
+    KLXQL: KLXQL(clip=0.5, huber=0.2, max_gradient_norm=8.0, policy_dropout=0.2, value_learning_rate=3e-3),
     IQL: IQL(max_weight=1.2, huber=0.2, max_gradient_norm=8.0, policy_dropout=0.2),
     extremal.BC: extremal.BC(policy_dropout=0.2),
     DT: DT(context=3, warm_up=4, timesteps=6, return_scale=2.0, weight_decay=0.5),

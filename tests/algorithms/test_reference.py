@@ -31,6 +31,7 @@ class Reference:
             self.v = value_net(online.v)
             self.q = [of_library(member) for member in online.q.members]
             self.slow = [dict(member) for member in self.q]
+            self.seen_v = dict(self.v) if settings.value_rate else self.v  # by the policy and Q
             self.log_weight = 0.0
             self.memory |= {"v": {}, "q": {}}
 
@@ -72,11 +73,11 @@ class Reference:
     def kappa(self):
         return getattr(self.settings, "kappa", None) or getattr(self.settings, "target_kl", None)
 
-    def head(self, observation):
-        """V's head [B, 1 or 2], and what the backward pass needs."""
-        x, tape = forward({name: value for name, value in self.v.items() if name != "log_beta"}, observation)
-        if "log_beta" in self.v:
-            x = np.concatenate([x, np.full_like(x, 30.0 * self.v["log_beta"])], axis=1)
+    def head(self, v, observation):
+        """A V's head [B, 1 or 2], and what the backward pass needs."""
+        x, tape = forward({name: value for name, value in v.items() if name != "log_beta"}, observation)
+        if "log_beta" in v:
+            x = np.concatenate([x, np.full_like(x, 30.0 * v["log_beta"])], axis=1)
         return x, tape
 
     def value(self, head):
@@ -106,13 +107,16 @@ class Reference:
 
     def train_v(self, batch):
         s, q = self.settings, self.slow_q(batch)
-        head, tape = self.head(batch.observation)
+        head, tape = self.head(self.v, batch.observation)
         loss, slope, weight = self.value_slope(q, head)
         net, common = dict(self.v), {}
         if net.pop("log_beta", None) is not None:
             slope, common = slope[:, :1], {"log_beta": 30.0 * slope[:, 1].sum()}
         gradient = backward(net, tape, slope)[0] | common
-        adam(self.v, gradient, self.memory["v"], s.learning_rate, s.max_gradient_norm)
+        seen = self.head(self.seen_v, batch.observation)[0]
+        adam(self.v, gradient, self.memory["v"], s.value_learning_rate or s.learning_rate, s.max_gradient_norm)
+        if s.value_rate:
+            head, weight = seen, self.value_slope(q, seen)[2]
         v = self.value(head)
         found = {"loss": loss, "mean": v.mean(), "advantage": np.mean(q - v), "weight": weight.mean()}
         found |= self.health(weight, head)
@@ -125,7 +129,7 @@ class Reference:
         return {"log_weight/loss": loss}
 
     def policy_weight(self, batch):
-        s, head = self.settings, self.head(batch.observation)[0]
+        s, head = self.settings, self.head(self.seen_v, batch.observation)[0]
         advantage = self.slow_q(batch) - self.value(head)
         if isinstance(s, KLXQL):
             return np.exp(np.minimum((self.slow_q(batch) - head[:, 0]) / np.exp(head[:, 1]), s.clip))
@@ -152,7 +156,7 @@ class Reference:
 
     def train_q(self, batch):
         s, both = self.settings, np.concatenate([batch.observation, batch.action], axis=1)
-        follow = self.value(self.head(batch.next_observation)[0])
+        follow = self.value(self.head(self.seen_v, batch.next_observation)[0])
         target = batch.reward + s.discount * np.where(batch.terminated > 0, 0.0, follow)
         gradient, loss, values, errors = {}, 0.0, [], []
         for number, member in enumerate(self.q):
@@ -179,6 +183,9 @@ class Reference:
         for slow, member in zip(self.slow, self.q, strict=True):
             for name in slow:
                 slow[name] = (1 - rate) * slow[name] + rate * member[name]
+        if rate := self.settings.value_rate:
+            for name in self.seen_v:
+                self.seen_v[name] = (1 - rate) * self.seen_v[name] + rate * self.v[name]
 
     def update(self, batches, update):
         batch, metrics = batches[0], {}
@@ -200,6 +207,7 @@ class Reference:
 XQL_RUNNING = XQL(
     beta=0.7, value_updates=2, value_layer_norm=True, huber=1.0, policy_schedule="constant", clip=2.0, **SMALL
 )
+QUICK_V = {"value_learning_rate": 0.004, "value_rate": 0.2}
 CASES = {
     "xql, running normaliser": XQL_RUNNING,
     "xql, batch maximum": dataclasses.replace(XQL_RUNNING, normaliser="batch_max", clip=1.0, policy_schedule="cosine"),
@@ -209,9 +217,9 @@ CASES = {
     ),
     "iql": IQL(expectile=0.8, inverse_temperature=2.0, max_weight=5.0, target_rate=0.05, critics=3, **SMALL),
     "xql, a KL held": dataclasses.replace(XQL_RUNNING, target_kl=0.3, learning_rate=1e-3),
-    "klxql": KLXQL(kappa=0.3, clip=1.5, floor=1e-6, **SMALL),
+    "klxql": KLXQL(kappa=0.3, clip=1.5, floor=1e-6, **QUICK_V, **SMALL),
     "klxql, one beta": KLXQL(
-        kappa=0.5, floor=1e-6, temperature="shared", max_gradient_norm=5.0, reward_unit="none", **SMALL
+        kappa=0.5, floor=1e-6, temperature="shared", max_gradient_norm=5.0, reward_unit="none", **QUICK_V, **SMALL
     ),
     "bc": BC(**SMALL),
 }

@@ -110,6 +110,10 @@ class ImplicitSettings(DataSettings):
     """LayerNorm in V."""
     value_updates: int = static(default=1)
     """V updates per pass, each on a fresh batch."""
+    value_learning_rate: float | None = None
+    """Of V; none: as of the others."""
+    value_rate: float | None = None
+    """How far a slow copy of V, which Q and the policy then see, moves towards V after each update; none: they see V itself."""
     random_actions: int = static(default=0)
     """Uniform actions a state that V sees beside the data's."""
     huber: float | None = None
@@ -135,9 +139,19 @@ class ImplicitSettings(DataSettings):
         """
         observation, action = continuous(type(self).__name__, spec)
         adam = Adam(learning_rate=self.learning_rate, max_norm=self.max_gradient_norm)
+        own = (
+            adam
+            if self.value_learning_rate is None
+            else dataclasses.replace(adam, learning_rate=self.value_learning_rate)
+        )
         first, last = extraction(self.extract_after, updates)
         schedule = Cosine(horizon=float(updates - first)) if self.policy_schedule == "cosine" else None
-        fit_value = FitValue(statistic=statistic, normalised=normaliser is not None, random_actions=self.random_actions)
+        fit_value = FitValue(
+            statistic=statistic,
+            normalised=normaliser is not None,
+            random_actions=self.random_actions,
+            slow=self.value_rate is not None,
+        )
         fit_critic = FitCritic(backup=ValueBackup(statistic=statistic), discount=self.discount, huber=self.huber)
         track = Step(
             trains="log_weight", objective=TrackWeight(), optimiser=SGD(learning_rate=normaliser or 0.0), stop=last
@@ -154,7 +168,7 @@ class ImplicitSettings(DataSettings):
                 ball=ball,
             ),
             steps=(
-                Step(trains="v", objective=fit_value, optimiser=adam, repeat=self.value_updates, stop=last),
+                Step(trains="v", objective=fit_value, optimiser=own, repeat=self.value_updates, stop=last),
                 *((track,) if normaliser is not None else ()),
                 Step(
                     trains="pi",
@@ -164,7 +178,8 @@ class ImplicitSettings(DataSettings):
                 ),
                 Step(trains="q", objective=fit_critic, optimiser=adam, stop=last),
             ),
-            slow={"q": Polyak(rate=self.target_rate)},
+            slow={"q": Polyak(rate=self.target_rate)}
+            | ({} if self.value_rate is None else {"v": Polyak(rate=self.value_rate)}),
             sampler=Transitions(size=self.batch_size),
             prepare=(*self.transforms(), *scale),
         )

@@ -30,6 +30,10 @@ class KLXQL(ImplicitSettings):
     """Largest log density ratio; beyond it the loss goes on as its tangent."""
     floor: float = static(default=0.001)
     """Least beta, in the unit of rewards (about the deviation of discounted returns); near it V is h alone."""
+    value_learning_rate: float | None = 1e-4
+    """Of V, slower than the others: beta would take V's own swaying for a spread of Q. None: as of the others."""
+    value_rate: float | None = 0.05
+    """How far a slow copy of V, which Q and the policy then see, moves towards V after each update; none: they see V itself."""
     temperature: Literal["state", "shared"] = static(default="state")
     """Beta of each state, or one that serves all of them (their KL is then kappa on average)."""
     reward_unit: Literal["returns", "none"] = static(default="returns")

@@ -28,7 +28,7 @@ class Backup(Protocol):
 
 @record
 class ValueBackup:
-    """V(s') of the value network, which has no slow copy.
+    """V(s') of the value network, or of its slow copy where it has one.
 
     Source: [garg2023] Eq. (14); [kostrikov2021] Eq. (6).
     """

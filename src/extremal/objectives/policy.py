@@ -38,7 +38,7 @@ class ExponentialAdvantage:
 
 @record
 class WeightedCloning:
-    """-mean weight(Q(s, a), V(s)) log pi(a|s), with the slow critic's minimum and the newest V.
+    """-mean weight(Q(s, a), V(s)) log pi(a|s), with the slow critic's minimum, and the newest V or its slow copy.
 
     Source: [kostrikov2021] Eq. (7); [garg2023] Eq. (12).
     """

@@ -18,7 +18,8 @@ class FitValue:
 
     With `normalised`, the loss is divided by a running average of its weights (`TrackWeight`), which is known before
     the batch is drawn: that rescales the step, and leaves the minimiser where it is. `random_actions` adds as many
-    uniform actions a state to the data's: mu becomes a mixture of both.
+    uniform actions a state to the data's: mu becomes a mixture of both. With `slow`, what is told is of V's slow copy,
+    which is what others see of it.
 
     Source: [garg2023] Eq. (11); [kostrikov2021] Eq. (5).
     """
@@ -26,18 +27,20 @@ class FitValue:
     statistic: Statistic
     normalised: bool = static(default=False)
     random_actions: int = static(default=0)
+    slow: bool = static(default=False)
 
     def __call__(
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
         q = jnp.min(target.q(batch.observation, batch.action), axis=0)
         v = online.v(batch.observation)
-        value = self.statistic.value(v)
+        seen = target.v(batch.observation) if self.slow else v
+        value = self.statistic.value(seen)
         metrics = {
             "mean": jnp.mean(value),
             "advantage": jnp.mean(q - value),
-            "weight": jnp.mean(self.statistic.weight(q, v)),
-            **self.statistic.health(q, v),
+            "weight": jnp.mean(self.statistic.weight(q, seen)),
+            **self.statistic.health(q, seen),
         }
         if self.random_actions and key is not None:
             extra = self._random(target, batch, key)  # [R, B]
