@@ -30,15 +30,18 @@ def bound(kappa: float) -> float:
     return max(3.0, kappa + 3.0 * math.sqrt(2.0 * kappa))
 
 
-ARMS = (
+STEADY = (
     Arm(label="KLXQL", settings=preset_of("klxql")),
     Arm(label="XQL, KL held", settings=preset_of("xql", target_kl=0.42, policy_weight="statistic")),
     Arm(label="XQL", settings=by_domain("xql")),
+)
+ARMS = (
+    *STEADY,
+    Arm(label="KLXQL, V as fast", settings=preset_of("klxql", value_learning_rate=None, value_rate=None)),
     Arm(label="IQL", settings=by_domain("iql")),
     Arm(label="TD3+BC", settings=preset_of("td3bc", "paper/locomotion-v2")),
     CONSERVATIVE,
 )
-STEADY = ARMS[:3]
 RADII = tuple(
     Arm(label=f"kappa {kappa:g}", settings=preset_of("klxql", kappa=kappa, clip=bound(kappa))) for kappa in KAPPAS
 )
