@@ -60,6 +60,17 @@ def test_numbers_and_seeds_are_replicas_and_everything_else_is_a_program(sweep):
     assert len({p.folder for p in programs}) == 6
 
 
+def test_a_run_is_found_again_under_another_label(tmp_path):
+    """Two figures share the runs that they have in common, whatever each calls them."""
+    asked = {"dataset": "npz:one.npz", "training": {"updates": 50, "seeds": 1}}
+    one, same = (Program(label=label, settings=extremal.XQL(), **asked) for label in ("EMaQ", "autoregressive, N = 20"))
+    other = Program(label="EMaQ", settings=extremal.XQL(beta=2.0), **asked)
+    assert one.place(tmp_path) != same.place(tmp_path)
+    one.place(tmp_path).mkdir()
+    assert one.place(tmp_path) == same.place(tmp_path) == tmp_path / one.folder
+    assert other.place(tmp_path) == tmp_path / other.folder
+
+
 METHOD = '[[method]]\nname = "bc"\n'
 DATA = 'datasets = ["npz:x.npz"]\n'
 

@@ -64,13 +64,18 @@ class Program:
         slug = "".join(c if c.isalnum() else "-" for c in name).strip("-")
         return f"{slug}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
+    def place(self, runs: Path) -> Path:
+        """Its folder below `runs`: the one that is there, whatever the label under which the same was asked for, or its own."""
+        there = sorted(runs.glob(f"*-{self.folder.rpartition('-')[2]}"))
+        return there[0] if there else runs / self.folder
+
     def run(self, runs: Path, follow: Follow, *, said: str | None = None) -> Run:
         """Train it below `runs`, or what is left of it."""
         updates = self.training["updates"]
         return train(
             self.settings,
             self.dataset,
-            out=runs / self.folder,
+            out=self.place(runs),
             resume=True,
             sweep=self.swept,
             watch=lambda update, metrics: follow(said or self.label, update, updates),
@@ -130,7 +135,7 @@ def run_sweep(programs: Sequence[Program], out: Path, *, follow: Follow) -> list
         try:
             finished.append(program.run(out / "runs", follow, said=said))
         except DivergedError:
-            finished.append(Run(out / "runs" / program.folder))
+            finished.append(Run(program.place(out / "runs")))
     return finished
 
 
