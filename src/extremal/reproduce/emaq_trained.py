@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -163,20 +164,23 @@ def read_samples(cells: Sequence[Cell]) -> Numbers:
 
 def draw_samples(numbers: Numbers) -> Any:
     columns = numbers["columns"]
-    drawn = figure(3.4 * len(columns) + 0.6, 3.2)
+    width = 3.4 * len(columns) + 0.6
+    drawn = figure(width, 3.2)
     axes = drawn.subplots(1, len(columns), squeeze=False)[0]
     colour = colours([model for column in columns.values() for model in column])
     for axis, (name, column) in zip(axes, columns.items(), strict=True):
         for model, found in column.items():
             _line(axis, found, colour[model], model)
         axis.set_title(name)
+        counts = sorted({int(n) for found in column.values() for n in found["samples"]})
         axis.set_xscale("log")
+        axis.set_xticks(counts, [str(n) for n in counts])
+        axis.minorticks_off()
         axis.set_xlabel("actions drawn, N")
     axes[0].set_ylabel("score")
     axes[0].legend()
-    drawn.supxlabel(
-        "dashed: a model of the behaviour alone; bars and bands: 95 % interval over seeds", fontsize=8.5, color=MUTED
-    )
+    says = "dashed: a model of the behaviour alone; bars and bands: 95 % interval over seeds"
+    drawn.supxlabel(textwrap.fill(says, round(15 * width)), fontsize=8.5, color=MUTED)
     return drawn
 
 
