@@ -104,6 +104,11 @@ class Host:
         self._calls = kept[::-1]
 
 
+def _whole(x: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """`x` at the shape it has in JAX; NumPy's own broadcast takes microseconds even where nothing is to do."""
+    return x if np.shape(x) == shape else np.broadcast_to(x, shape)
+
+
 def _numpy(name: str, params: dict[str, Any], number: int, given: Any) -> Callable[..., Any]:
     """The NumPy form of one operation's output `number`; arrays may have 1 where JAX's are broadcast."""
     if name in _ELEMENTWISE:
@@ -112,27 +117,30 @@ def _numpy(name: str, params: dict[str, Any], number: int, given: Any) -> Callab
     if name == "broadcast_in_dim":
         kept = params["broadcast_dimensions"]
         thin = tuple(shape[kept.index(axis)] if axis in kept else 1 for axis in range(len(params["shape"])))
-        return lambda x: np.broadcast_to(x, shape).reshape(thin)
+        return lambda x: _whole(x, shape).reshape(thin)
     if name == "dot_general" and params["dimension_numbers"] == (((1,), (0,)), ((), ())):
-        return lambda x, y: np.broadcast_to(x, shape) @ y
+        other = given[1].aval.shape
+        return lambda x, y: _whole(x, shape) @ _whole(y, other)
+    if name == "transpose":
+        return lambda x: _whole(x, shape).transpose(params["permutation"])
+    if name == "optimization_barrier":
+        return lambda *x: x[number]
     if name == "convert_element_type":
         return lambda x: np.asarray(x).astype(params["new_dtype"])
     if name == "integer_pow":
         return lambda x: x ** params["y"]
     if name == "reshape":
-        return lambda x: np.broadcast_to(x, shape).reshape(params["new_sizes"])
+        return lambda x: _whole(x, shape).reshape(params["new_sizes"])
     if name == "squeeze":
-        return lambda x: np.broadcast_to(x, shape).squeeze(params["dimensions"])
+        return lambda x: _whole(x, shape).squeeze(params["dimensions"])
     if name == "concatenate":
         shapes = [variable.aval.shape for variable in given]
-        return lambda *x: np.concatenate(
-            [np.broadcast_to(a, s) for a, s in zip(x, shapes, strict=True)], params["dimension"]
-        )
+        return lambda *x: np.concatenate([_whole(a, s) for a, s in zip(x, shapes, strict=True)], params["dimension"])
     if name == "split":
         at, axis = np.cumsum(params["sizes"])[:-1], params["axis"]
-        return lambda x: np.split(np.broadcast_to(x, shape), at, axis)[number]
+        return lambda x: np.split(_whole(x, shape), at, axis)[number]
     if name == "reduce_sum":
-        return lambda x: np.broadcast_to(x, shape).sum(axis=params["axes"])
+        return lambda x: _whole(x, shape).sum(axis=params["axes"])
     raise _Unknown(name)
 
 
