@@ -13,16 +13,16 @@ import extremal
 from extremal import tabular
 from extremal.core.algorithm import Step
 from extremal.core.errors import ConfigError
-from extremal.core.optimiser import Adam
+from extremal.core.optimiser import SGD, Adam, Polyak
 from extremal.core.record import record
 from extremal.core.types import AgentState, Batch, Spec
 from extremal.data.dataset import Dataset
 from extremal.data.transforms import prepare
 from extremal.engine.offline import train_chunk
-from extremal.networks.heads import BallValue
+from extremal.networks.heads import BallValue, Scalar
 from extremal.networks.layers import MLP
 from extremal.objectives.statistic import KLBall
-from extremal.objectives.value import FitValue
+from extremal.objectives.value import FitValue, TrackLevel
 from extremal.runs.health import alarms
 
 KAPPA = 0.42
@@ -128,6 +128,73 @@ def test_chance_in_the_dynamics_is_no_opportunity():
     raw = tabular.kl_ball(outcome.ravel(), np.outer(mu, wind).ravel(), parameter=KAPPA)
     assert float(regressed) == pytest.approx(1.0, abs=1e-9)
     assert raw > 1.4
+
+
+# ---- the slow copy of V -----------------------------------------------------------------------------------------------
+
+
+@record
+class Identity:
+    """A Q that is the action."""
+
+    def __call__(self, observation, action):
+        return action[None, :, 0]
+
+
+class Swaying(NamedTuple):
+    v: BallValue
+    q: Identity
+    level: Scalar | None
+
+
+def ratios(levelled: bool, updates: int = 6000) -> tuple[float, float, float]:
+    """Mean density ratio of V itself and of its slow copy, as V sways under batches of 4 normal Qs; and the level."""
+    statistic = KLBall(kappa=KAPPA, clip=3.0)
+    steps = [Step(trains="v", objective=FitValue(statistic=statistic, slow=True), optimiser=Adam(learning_rate=0.2))]
+    if levelled:
+        steps.append(Step(trains="level", objective=TrackLevel(), optimiser=SGD(learning_rate=0.01)))
+    v = BallValue(net=MLP.init(jax.random.key(0), (1, 2)), floor=1e-3)
+    online = Swaying(v=v, q=Identity(), level=Scalar(x=jnp.zeros(())) if levelled else None)
+    optimiser = {step.label: step.optimiser.transform().init(getattr(online, step.trains)) for step in steps}
+
+    def update(state, key):
+        nothing = jnp.zeros(4)
+        data = Batch(jnp.zeros((4, 1)), jax.random.normal(key, (4, 1)), nothing, jnp.zeros((4, 1)), nothing)
+        q, head = data.action[:, 0], state.online.v(data.observation)
+        own, metrics = jnp.mean(statistic.weight(q, head)), {}
+        for step in steps:
+            state, found = step.take(state, data, key, metrics)
+            metrics |= found
+        slow = Polyak(rate=0.02).follow(state.target["v"], state.online.v)
+        return state._replace(target={"v": slow}), (own, metrics["v/weight"])
+
+    first = AgentState(online=online, target={"v": v}, optimiser=optimiser)
+    last, told = jax.jit(lambda state: jax.lax.scan(update, state, jax.random.split(jax.random.key(1), updates)))(first)
+    own, slow = (float(np.mean(x[updates // 3 :])) for x in told)
+    return own, slow, float(last.online.level()) if levelled else 0.0
+
+
+def test_a_slow_copy_of_a_swaying_v_has_ratios_of_mean_one_by_its_level():
+    """An exponential of the average of h is below the average of the exponential, which is 1."""
+    own, slow, _ = ratios(levelled=False)
+    assert own == pytest.approx(1.0, abs=0.03)
+    assert slow < 0.93
+    own, slow, level = ratios(levelled=True)
+    assert own == pytest.approx(1.0, abs=0.03)
+    assert slow == pytest.approx(1.0, abs=0.005)
+    assert level < -0.05
+
+
+def test_a_level_divides_the_density_ratios():
+    """Also where beta is at its floor."""
+    for floor in (0.01, 50.0):
+        v, statistic = (
+            BallValue(net=MLP.init(jax.random.key(0), (4, 8, 2)), floor=floor),
+            KLBall(kappa=0.3, clip=80.0, floor=floor),
+        )
+        seen = rows(0, 32)
+        plain, moved = (statistic.weight(seen.action[:, 0], v(seen.observation, x)) for x in (0.0, 0.7))
+        np.testing.assert_allclose(moved, plain * np.exp(-0.7), rtol=1e-5)
 
 
 # ---- memorising -------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Reference:
             self.q = [of_library(member) for member in online.q.members]
             self.slow = [dict(member) for member in self.q]
             self.seen_v = dict(self.v) if settings.value_rate else self.v  # by the policy and Q
-            self.log_weight = 0.0
+            self.log_weight = self.level = 0.0
             self.memory |= {"v": {}, "q": {}}
 
     def value_slope(self, q, v):
@@ -80,6 +80,13 @@ class Reference:
             x = np.concatenate([x, np.full_like(x, 30.0 * v["log_beta"])], axis=1)
         return x, tape
 
+    def seen(self, observation):
+        """The head as the policy and Q see it: h is raised so that density ratios have the mean 1."""
+        head = self.head(self.seen_v, observation)[0]
+        if self.kappa is not None and self.settings.value_rate:
+            head[:, 0] += self.level * np.exp(head[:, 1])
+        return head
+
     def value(self, head):
         return head[:, 0] + (self.settings.kappa * np.exp(head[:, 1]) if isinstance(self.settings, KLXQL) else 0.0)
 
@@ -113,7 +120,7 @@ class Reference:
         if net.pop("log_beta", None) is not None:
             slope, common = slope[:, :1], {"log_beta": 30.0 * slope[:, 1].sum()}
         gradient = backward(net, tape, slope)[0] | common
-        seen = self.head(self.seen_v, batch.observation)[0]
+        seen = self.seen(batch.observation)
         adam(self.v, gradient, self.memory["v"], s.value_learning_rate or s.learning_rate, s.max_gradient_norm)
         if s.value_rate:
             head, weight = seen, self.value_slope(q, seen)[2]
@@ -128,8 +135,14 @@ class Reference:
         self.log_weight += 0.01 * (np.log(mean_weight) - self.log_weight)
         return {"log_weight/loss": loss}
 
+    def rise(self, mean_weight):
+        """A hundredth of what the mean weight is above 1."""
+        found = {"loss": -self.level * (mean_weight - 1), "level": self.level}
+        self.level += 0.01 * (mean_weight - 1)
+        return {f"level/{name}": value for name, value in found.items()}
+
     def policy_weight(self, batch):
-        s, head = self.settings, self.head(self.seen_v, batch.observation)[0]
+        s, head = self.settings, self.seen(batch.observation)
         advantage = self.slow_q(batch) - self.value(head)
         if isinstance(s, KLXQL):
             return np.exp(np.minimum((self.slow_q(batch) - head[:, 0]) / np.exp(head[:, 1]), s.clip))
@@ -156,7 +169,7 @@ class Reference:
 
     def train_q(self, batch):
         s, both = self.settings, np.concatenate([batch.observation, batch.action], axis=1)
-        follow = self.value(self.head(self.seen_v, batch.next_observation)[0])
+        follow = self.value(self.seen(batch.next_observation))
         target = batch.reward + s.discount * np.where(batch.terminated > 0, 0.0, follow)
         gradient, loss, values, errors = {}, 0.0, [], []
         for number, member in enumerate(self.q):
@@ -195,6 +208,8 @@ class Reference:
             metrics |= self.train_v(fresh)
         if getattr(self.settings, "normaliser", None) == "running":
             metrics |= self.track(metrics["v/weight"])
+        if self.kappa is not None and self.settings.value_rate:
+            metrics |= self.rise(metrics["v/weight"])
         metrics |= self.train_pi(batch, self.policy_weight(batch), update)
         metrics |= self.train_q(batch)
         self.follow()
@@ -245,5 +260,7 @@ def test_five_updates_are_those_of_the_equations(settings):
         close(
             of_library(state.target["q"].members[number]), reference.slow[number], of_library(start), f"slow q{number}"
         )
+    if online.level is not None:
+        np.testing.assert_allclose(online.level(), reference.level, rtol=1e-4)
     if online.log_weight is not None:
         np.testing.assert_allclose(online.log_weight(), reference.log_weight, rtol=1e-4)

@@ -22,7 +22,9 @@ from extremal.objectives.backup import ValueBackup
 from extremal.objectives.critic import FitCritic
 from extremal.objectives.policy import ExponentialAdvantage, Weight, WeightedCloning
 from extremal.objectives.statistic import Statistic
-from extremal.objectives.value import FitValue, TrackWeight
+from extremal.objectives.value import FitValue, TrackLevel, TrackWeight
+
+LEVEL_RATE = 0.01  # the level is an average over a hundred updates
 
 
 class Networks(NamedTuple):
@@ -30,6 +32,7 @@ class Networks(NamedTuple):
     q: Critic
     pi: GaussianPolicy
     log_weight: Scalar | None = None  # running log of the mean weight, where the loss is divided by it
+    level: Scalar | None = None  # by how many beta V's slow copy is moved, so that its density ratios have the mean 1
     behaviour: GaussianPolicy | None = None  # model of the data's own policy, where the method has one
 
 
@@ -62,6 +65,7 @@ class ImplicitNetworks:
     critics: int = static()
     layer_norm: bool = static(default=False)
     running_weight: bool = static(default=False)
+    level: bool = static(default=False)
     behaviour: bool = static(default=False)
     ball: Ball | None = None  # the head of V, where it is not a single number
 
@@ -73,6 +77,7 @@ class ImplicitNetworks:
             q=Critic(members=tuple(MLP.init(k, (o + a, *hidden, 1)) for k in jax.random.split(kq, self.critics))),
             pi=self._policy(kp),
             log_weight=Scalar(x=jnp.zeros(())) if self.running_weight else None,
+            level=Scalar(x=jnp.zeros(())) if self.level else None,
             behaviour=self._policy(jax.random.fold_in(kp, 1)) if self.behaviour else None,
         )
 
@@ -153,9 +158,15 @@ class ImplicitSettings(DataSettings):
             slow=self.value_rate is not None,
         )
         fit_critic = FitCritic(backup=ValueBackup(statistic=statistic), discount=self.discount, huber=self.huber)
-        track = Step(
-            trains="log_weight", objective=TrackWeight(), optimiser=SGD(learning_rate=normaliser or 0.0), stop=last
-        )
+        raised = ball is not None and self.value_rate is not None
+        tracked = []
+        if normaliser is not None:
+            follow = SGD(learning_rate=normaliser)
+            tracked.append(Step(trains="log_weight", objective=TrackWeight(), optimiser=follow, stop=last))
+        if raised:
+            tracked.append(
+                Step(trains="level", objective=TrackLevel(), optimiser=SGD(learning_rate=LEVEL_RATE), stop=last)
+            )
         return Algorithm(
             networks=ImplicitNetworks(
                 observation=observation,
@@ -165,11 +176,12 @@ class ImplicitSettings(DataSettings):
                 critics=self.critics,
                 layer_norm=self.value_layer_norm,
                 running_weight=normaliser is not None,
+                level=raised,
                 ball=ball,
             ),
             steps=(
                 Step(trains="v", objective=fit_value, optimiser=own, repeat=self.value_updates, stop=last),
-                *((track,) if normaliser is not None else ()),
+                *tracked,
                 Step(
                     trains="pi",
                     objective=WeightedCloning(weight=weight, dropout=self.policy_dropout),

@@ -30,19 +30,21 @@ class BallValue:
 
     With `log_beta` the network gives h alone, and one beta serves all states. What flows back into log beta is divided by
     beta: the slope of a loss in units of Q with respect to beta itself, which has no unit, as that with respect to h.
+    A `level` moves h by so many beta, which divides every density ratio exp((Q - h) / beta) by exp(level).
     """
 
     net: MLP  # 2 outputs, or 1
     floor: float = static()  # of beta, in units of Q
     log_beta: jax.Array | None = None  # [], times ALONE
 
-    def __call__(self, observation: jax.Array) -> jax.Array:
+    def __call__(self, observation: jax.Array, level: jax.Array | float = 0.0) -> jax.Array:
         x = self.net(observation)
         shared = self.log_beta
         log_beta = x[..., 1] if shared is None else jnp.broadcast_to(ALONE * shared, x.shape[:-1])
         here = jax.lax.stop_gradient(log_beta)
-        slope = (log_beta - here) / jnp.maximum(jnp.exp(here), self.floor)  # 0, but for its derivative
-        return jnp.stack([x[..., 0], here + slope], axis=-1)
+        beta = jnp.maximum(jnp.exp(here), self.floor)
+        slope = (log_beta - here) / beta  # 0, but for its derivative
+        return jnp.stack([x[..., 0] + level * beta, here + slope], axis=-1)
 
 
 @record

@@ -18,6 +18,7 @@ from extremal.objectives.expectation import policy_value
 from extremal.objectives.perturbation import shifted
 from extremal.objectives.sampled import SampledStatistic, constant_values, proposed
 from extremal.objectives.statistic import Statistic
+from extremal.objectives.value import seen_head
 
 
 class Backup(Protocol):
@@ -36,7 +37,7 @@ class ValueBackup:
     statistic: Statistic
 
     def __call__(self, target: Any, batch: Batch, key: jax.Array) -> jax.Array:
-        return self.statistic.value(target.v(batch.next_observation))
+        return self.statistic.value(seen_head(target, batch.next_observation))
 
 
 @record

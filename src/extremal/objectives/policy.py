@@ -11,6 +11,7 @@ from extremal.core.record import record, static
 from extremal.core.types import Batch, Metrics
 from extremal.losses.policy import advantage_weight, batch_softmax_weight, cloning
 from extremal.objectives.statistic import Statistic, effective_share
+from extremal.objectives.value import seen_head
 
 
 class Weight(Protocol):
@@ -50,7 +51,7 @@ class WeightedCloning:
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
         q = jnp.min(target.q(batch.observation, batch.action), axis=0)
-        weight = self.weight.weight(q, target.v(batch.observation))
+        weight = self.weight.weight(q, seen_head(target, batch.observation))
         log_prob = online.pi(batch.observation, dropout=self.dropout, key=key).log_prob(batch.action)
         return _weighted(weight, log_prob)
 

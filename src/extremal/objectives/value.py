@@ -12,6 +12,12 @@ from extremal.core.types import Batch, Metrics
 from extremal.objectives.statistic import Statistic
 
 
+def seen_head(target: Any, observation: jax.Array) -> jax.Array:
+    """The value head as Q and the policy see it: of V or its slow copy, at its `level` where one is kept (`TrackLevel`)."""
+    level = getattr(target, "level", None)
+    return target.v(observation) if level is None else target.v(observation, level())
+
+
 @record
 class FitValue:
     """mean of statistic.loss(min_k Q_k(s, a), V(s)), Q from the slow copy.
@@ -34,7 +40,7 @@ class FitValue:
     ) -> tuple[jax.Array, Metrics]:
         q = jnp.min(target.q(batch.observation, batch.action), axis=0)
         v = online.v(batch.observation)
-        seen = target.v(batch.observation) if self.slow else v
+        seen = seen_head(target, batch.observation) if self.slow else v
         value = self.statistic.value(seen)
         metrics = {
             "mean": jnp.mean(value),
@@ -67,3 +73,18 @@ class TrackWeight:
     ) -> tuple[jax.Array, Metrics]:
         level = jnp.log(earlier["v/weight"])
         return 0.5 * (online.log_weight() - level) ** 2, {}
+
+
+@record
+class TrackLevel:
+    """-x (mean weight - 1) of a scalar x: SGD moves x until the density ratios of V's slow copy have the mean 1.
+
+    V itself has that mean over time, E exp((Q - h) / beta) = 1, while h sways. The slow copy is the average of h, and an exponential of
+    an average is below the average of the exponential: by exp(-s^2 / 2) where h sways by s beta. Moved by x beta (x is mostly
+    negative), the copy's ratios are again those of a density.
+    """
+
+    def __call__(
+        self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
+    ) -> tuple[jax.Array, Metrics]:
+        return -online.level() * (earlier["v/weight"] - 1.0), {"level": online.level()}
