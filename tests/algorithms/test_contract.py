@@ -55,8 +55,8 @@ CASES = {name: dataclasses.replace(method.default, **SMALL) for name, method in 
     "dt": DT(context=4, heads=2, timesteps=6, warm_up=10, **SMALL),
     "xql, its own weight": XQL(policy_weight="statistic", normaliser="none", max_gradient_norm=1.0, **SMALL),
     "xql, a KL held": XQL(target_kl=0.3, **SMALL),
-    "cql, as published": CQL(
-        penalty="published", square=1.0, warm_start=10, threshold=5.0, threshold_on="weighted_gap", samples=2, **SMALL
+    "cql, as published, two tiles": CQL(
+        penalty="published", square=1.0, warm_start=10, threshold=5.0, threshold_on="weighted_gap", samples=45, **SMALL
     ),
     "iql, dropout, policy afterwards": IQL(
         policy_dropout=0.1, policy_schedule="constant", reward_shift=-1.0, extract_after=0.4, **SMALL

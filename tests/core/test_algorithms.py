@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from extremal.core.algorithm import Algorithm, Greedy, Step, Transitions
+from extremal.core.algorithm import Algorithm, Greedy, Step, Transitions, tiles_of
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import SGD, Polyak
 from extremal.core.record import record, static
@@ -92,6 +92,43 @@ def test_steps_share_a_batch_and_a_repeated_one_draws_afresh():
     moved = algorithm(step("a", repeat=2))
     state, _ = moved.update(moved.init(KEY), Rows(), KEY, 0)
     assert float(state.online.a) == 7.75  # half of the way, twice
+
+
+@record
+class RowMean:
+    """mean over rows of (online.a - reward)^2 / 2; metrics tell the rows that were seen, and the key's own number."""
+
+    def __call__(self, online, target, batch, key, earlier):
+        seen = {
+            "reward": jnp.mean(batch.reward),
+            "drawn": jax.random.uniform(key),
+            "rows": jnp.float32(len(batch.reward)),
+        }
+        return 0.5 * jnp.mean((online.a - batch.reward) ** 2), seen
+
+
+def test_a_batch_taken_in_tiles_has_the_slope_of_the_whole_and_a_key_for_each():
+    def taken(tiles):
+        step = Step(trains="a", objective=RowMean(), optimiser=SGD(learning_rate=0.5), tiles=tiles)
+        recipe = Algorithm(networks=Numbers(), steps=(step,), slow={}, sampler=Transitions(size=12))
+        state, metrics = recipe.update(recipe.init(KEY), Rows(), KEY, 0)
+        return float(state.online.a), {name: float(x) for name, x in metrics.items()}
+
+    whole, told = taken(1)
+    moved, parts = taken(4)
+    assert moved == pytest.approx(whole, rel=1e-6)
+    for name in ("a/loss", "a/reward"):
+        assert parts[name] == pytest.approx(told[name], rel=1e-6)
+    assert (told["a/rows"], parts["a/rows"]) == (12.0, 3.0)
+    assert parts["a/drawn"] != told["a/drawn"]
+
+
+@pytest.mark.parametrize(
+    ("batch", "actions", "tiles"), [(256, 1, 1), (256, 31, 4), (256, 20, 4), (100, 31, 2), (7, 1000, 7)]
+)
+def test_tiles_divide_a_batch_and_hold_at_most_so_many_rows(batch, actions, tiles):
+    assert tiles_of(batch, actions) == tiles
+    assert batch % tiles == 0
 
 
 def test_a_slow_copy_stands_in_for_its_network_and_follows_at_the_end():

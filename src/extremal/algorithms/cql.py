@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from extremal.algorithms.actor_critic import ActorCritic, ActorCriticNetworks
 from extremal.algorithms.settings import Preset, continuous
-from extremal.core.algorithm import Algorithm, Step, Transitions
+from extremal.core.algorithm import Algorithm, Step, Transitions, tiles_of
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam, Polyak
 from extremal.core.record import record, static
@@ -106,12 +106,18 @@ class CQL(ActorCritic):
             data_term=self.data_term,
             floor=self.gap_floor,
         )
+        looked_at = {"log_sum_exp": 2, "published": 3}.get(self.penalty, 1) * self.samples + 1
+        tiles = tiles_of(self.batch_size, looked_at)
         return Algorithm(
             networks=ConservativeNetworks(
                 base=self.networks(observation, action, "tanh_gaussian", self.entropy_weight, self.policy_depth),
                 dual=self.threshold is not None,
             ),
-            steps=(Step(trains="q", objective=critic, optimiser=adam), *self._policy_steps(action), *self._dual(adam)),
+            steps=(
+                Step(trains="q", objective=critic, optimiser=adam, tiles=tiles),
+                *self._policy_steps(action),
+                *self._dual(adam),
+            ),
             slow={"q": Polyak(rate=self.target_rate)},
             sampler=Transitions(size=self.batch_size),
             prepare=self.transforms(),

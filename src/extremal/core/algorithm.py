@@ -28,6 +28,7 @@ class Step:
     every: int = static(default=1)  # taken at every so many updates (TD3's policy: 2), counted from `start`
     start: int = static(default=0)  # first update at which it is taken
     stop: int | None = static(default=None)  # first update at which it is taken no more
+    tiles: int = static(default=1)  # parts of equal size in which a CPU takes the rows of a batch, see `tiles_of`
 
     @property
     def label(self) -> str:
@@ -46,15 +47,39 @@ class Step:
         """One update of `trains`; its metrics come back as `<label>/<metric>`."""
         trains, label, online = self.trains, self.label, state.online
 
-        def loss(params: Any) -> tuple[jax.Array, Metrics]:
+        def loss(params: Any, batch: Any, key: jax.Array) -> tuple[jax.Array, Metrics]:
             moving = online._replace(**{trains: params})
             return self.objective(moving, online._replace(**state.target), batch, key, earlier)
 
         params = getattr(online, trains)
-        (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        (value, metrics), gradient = self._slope(loss, params, batch, key)
         params, follow = descend(self.optimiser, gradient, state.optimiser[label], params)
         state = state._replace(online=online._replace(**{trains: params}), optimiser={**state.optimiser, label: follow})
         return state, {f"{label}/{k}": v for k, v in {"loss": value, **metrics}.items()}
+
+    def _slope(self, loss: Any, params: Any, batch: Any, key: jax.Array) -> Any:
+        """Loss and metrics, and the gradient: of the whole batch, or the mean over its tiles."""
+        both = partial(jax.value_and_grad(loss, has_aux=True), params)
+        if self.tiles == 1 or jax.default_backend() != "cpu":
+            return both(batch, key)
+        parts = jax.tree.map(lambda x: x.reshape(self.tiles, -1, *x.shape[1:]), batch)
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(both, batch, key))
+        add = lambda total, part: (jax.tree.map(jnp.add, total, both(*part)), None)  # noqa: E731
+        total, _ = jax.lax.scan(add, nothing, (parts, jax.random.split(key, self.tiles)))
+        return jax.tree.map(lambda x: x / self.tiles, total)
+
+
+TILE = 2048  # rows
+
+
+def tiles_of(batch: int, actions: int) -> int:
+    """Into how many parts a batch is best taken apart, where `actions` rows of a network belong to each of its own.
+
+    With too many rows at once, what lies between two matrix products leaves a CPU's caches, on the way there and again on the way
+    back. The objective has to be a mean over the batch, and so have its metrics.
+    """
+    whole = (tiles for tiles in range(1, batch) if batch % tiles == 0 and batch // tiles * actions <= TILE)
+    return next(whole, batch)
 
 
 @record
