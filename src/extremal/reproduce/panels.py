@@ -95,7 +95,8 @@ def _decades(low: float, high: float) -> list[float]:
 def draw_cells(
     axis: Any, rows: Sequence[str], column: Mapping[str, Numbers], colour: Mapping[str, str], *, digits: int
 ) -> None:
-    """One panel: the cells of a column, a line a row."""
+    """One panel: the cells of a column, a line a row; a column of shares has a digit more."""
+    digits += all(abs(x) <= 1.0 for cell in column.values() for x in cell["per_seed"] or [cell["mean"]])
     for place, row in enumerate(rows):
         if row in column:
             _cell(axis, place, column[row], colour[row], digits)
