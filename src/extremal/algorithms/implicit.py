@@ -137,7 +137,7 @@ class ImplicitSettings(DataSettings):
         ball: Ball | None = None,
         scale: tuple[Transform, ...] = (),
     ) -> Algorithm:
-        """The recipe: v, (its normaliser,) pi, q, each seeing what the one before it left.
+        """The recipe: v, (its normaliser or its level,) pi, q, each seeing what the one before it left.
 
         Source: [garg2023] Algorithm 1 (offline); [kostrikov2021] Algorithm 1.
         Differs from the paper: Q is listed first there; the published code of both runs v, pi, q.

@@ -31,8 +31,8 @@ class Divergence:
     def advice(self) -> str:
         return (
             f"replica {self.replica} left the finite numbers at update {self.update}, first seen in {self.metric}; its last "
-            "good state is kept. Check the scale of the rewards (`extremal data check`), then try a larger beta, LayerNorm in V "
-            "(--value-layer-norm), a smaller learning rate, or --max-gradient-norm 1"
+            "good state is kept. Check the scale of the rewards (`extremal data check`), then try less greed (a larger beta, a smaller "
+            "kappa), LayerNorm in V (--value-layer-norm), a smaller learning rate, or --max-gradient-norm 1"
         )
 
 
