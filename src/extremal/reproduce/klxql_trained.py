@@ -26,8 +26,8 @@ DATASETS = DATASETS_AT_HAND
 
 
 def bound(kappa: float) -> float:
-    """Of the log density ratio: for a normal Q three deviations above its mean under the policy, and at least the default."""
-    return max(3.0, kappa + 3.0 * math.sqrt(2.0 * kappa))
+    """Of the log density ratio: the default, and for a large radius three deviations above its mean under the policy (normal Q)."""
+    return 3.0 if kappa <= 0.5 else kappa + 3.0 * math.sqrt(2.0 * kappa)
 
 
 STEADY = (
