@@ -58,9 +58,10 @@ class Step:
         return state, {f"{label}/{k}": v for k, v in {"loss": value, **metrics}.items()}
 
     def _slope(self, loss: Any, params: Any, batch: Any, key: jax.Array) -> Any:
-        """Loss and metrics, and the gradient: of the whole batch, or the mean over its tiles."""
+        """Loss and metrics, and the gradient: of the whole batch, or the mean over its tiles where they divide it."""
         both = partial(jax.value_and_grad(loss, has_aux=True), params)
-        if self.tiles == 1 or jax.default_backend() != "cpu":
+        rows = len(jax.tree.leaves(batch)[0])
+        if self.tiles == 1 or rows % self.tiles or jax.default_backend() != "cpu":
             return both(batch, key)
         parts = jax.tree.map(lambda x: x.reshape(self.tiles, -1, *x.shape[1:]), batch)
         nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(both, batch, key))
