@@ -144,7 +144,7 @@ class Identity:
 class Swaying(NamedTuple):
     v: BallValue
     q: Identity
-    level: Scalar | None
+    log_level: Scalar | None
 
 
 def ratios(levelled: bool, updates: int = 6000) -> tuple[float, float, float]:
@@ -152,9 +152,9 @@ def ratios(levelled: bool, updates: int = 6000) -> tuple[float, float, float]:
     statistic = KLBall(kappa=KAPPA, clip=3.0)
     steps = [Step(trains="v", objective=FitValue(statistic=statistic, slow=True), optimiser=Adam(learning_rate=0.2))]
     if levelled:
-        steps.append(Step(trains="level", objective=TrackLevel(), optimiser=SGD(learning_rate=0.01)))
+        steps.append(Step(trains="log_level", objective=TrackLevel(), optimiser=SGD(learning_rate=0.01)))
     v = BallValue(net=MLP.init(jax.random.key(0), (1, 2)), floor=1e-3)
-    online = Swaying(v=v, q=Identity(), level=Scalar(x=jnp.zeros(())) if levelled else None)
+    online = Swaying(v=v, q=Identity(), log_level=Scalar(x=jnp.zeros(())) if levelled else None)
     optimiser = {step.label: step.optimiser.transform().init(getattr(online, step.trains)) for step in steps}
 
     def update(state, key):
@@ -171,7 +171,7 @@ def ratios(levelled: bool, updates: int = 6000) -> tuple[float, float, float]:
     first = AgentState(online=online, target={"v": v}, optimiser=optimiser)
     last, told = jax.jit(lambda state: jax.lax.scan(update, state, jax.random.split(jax.random.key(1), updates)))(first)
     own, slow = (float(np.mean(x[updates // 3 :])) for x in told)
-    return own, slow, float(last.online.level()) if levelled else 0.0
+    return own, slow, float(last.online.log_level()) if levelled else 0.0
 
 
 def test_a_slow_copy_of_a_swaying_v_has_ratios_of_mean_one_by_its_level():

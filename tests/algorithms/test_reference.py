@@ -81,7 +81,7 @@ class Reference:
         return x, tape
 
     def seen(self, observation):
-        """The head as the policy and Q see it: h is raised so that density ratios have the mean 1."""
+        """The head as the policy and Q see it: h is moved so that density ratios have the mean 1."""
         head = self.head(self.seen_v, observation)[0]
         if self.kappa is not None and self.settings.value_rate:
             head[:, 0] += self.level * np.exp(head[:, 1])
@@ -139,7 +139,7 @@ class Reference:
         """A hundredth of what the mean weight is above 1."""
         found = {"loss": -self.level * (mean_weight - 1), "level": self.level}
         self.level += 0.01 * (mean_weight - 1)
-        return {f"level/{name}": value for name, value in found.items()}
+        return {f"log_level/{name}": value for name, value in found.items()}
 
     def policy_weight(self, batch):
         s, head = self.settings, self.seen(batch.observation)
@@ -260,7 +260,7 @@ def test_five_updates_are_those_of_the_equations(settings):
         close(
             of_library(state.target["q"].members[number]), reference.slow[number], of_library(start), f"slow q{number}"
         )
-    if online.level is not None:
-        np.testing.assert_allclose(online.level(), reference.level, rtol=1e-4)
+    if online.log_level is not None:
+        np.testing.assert_allclose(online.log_level(), reference.level, rtol=1e-4)
     if online.log_weight is not None:
         np.testing.assert_allclose(online.log_weight(), reference.log_weight, rtol=1e-4)

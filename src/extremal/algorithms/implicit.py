@@ -32,7 +32,9 @@ class Networks(NamedTuple):
     q: Critic
     pi: GaussianPolicy
     log_weight: Scalar | None = None  # running log of the mean weight, where the loss is divided by it
-    level: Scalar | None = None  # by how many beta V's slow copy is moved, so that its density ratios have the mean 1
+    log_level: Scalar | None = (
+        None  # by how many beta V's slow copy is moved, so that its density ratios have the mean 1
+    )
     behaviour: GaussianPolicy | None = None  # model of the data's own policy, where the method has one
 
 
@@ -77,7 +79,7 @@ class ImplicitNetworks:
             q=Critic(members=tuple(MLP.init(k, (o + a, *hidden, 1)) for k in jax.random.split(kq, self.critics))),
             pi=self._policy(kp),
             log_weight=Scalar(x=jnp.zeros(())) if self.running_weight else None,
-            level=Scalar(x=jnp.zeros(())) if self.level else None,
+            log_level=Scalar(x=jnp.zeros(())) if self.level else None,
             behaviour=self._policy(jax.random.fold_in(kp, 1)) if self.behaviour else None,
         )
 
@@ -165,7 +167,7 @@ class ImplicitSettings(DataSettings):
             tracked.append(Step(trains="log_weight", objective=TrackWeight(), optimiser=follow, stop=last))
         if raised:
             tracked.append(
-                Step(trains="level", objective=TrackLevel(), optimiser=SGD(learning_rate=LEVEL_RATE), stop=last)
+                Step(trains="log_level", objective=TrackLevel(), optimiser=SGD(learning_rate=LEVEL_RATE), stop=last)
             )
         return Algorithm(
             networks=ImplicitNetworks(

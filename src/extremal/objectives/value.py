@@ -13,8 +13,8 @@ from extremal.objectives.statistic import Statistic
 
 
 def seen_head(target: Any, observation: jax.Array) -> jax.Array:
-    """The value head as Q and the policy see it: of V or its slow copy, at its `level` where one is kept (`TrackLevel`)."""
-    level = getattr(target, "level", None)
+    """The value head as Q and the policy see it: of V or its slow copy, at its level where one is kept (`TrackLevel`)."""
+    level = getattr(target, "log_level", None)
     return target.v(observation) if level is None else target.v(observation, level())
 
 
@@ -82,9 +82,11 @@ class TrackLevel:
     V itself has that mean over time, E exp((Q - h) / beta) = 1, while h sways. The slow copy is the average of h, and an exponential of
     an average is below the average of the exponential: by exp(-s^2 / 2) where h sways by s beta. Moved by x beta (x is mostly
     negative), the copy's ratios are again those of a density.
+
+    Source: [ahmadi2012] Theorem 3.3 (the mean of the ratio).
     """
 
     def __call__(
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
-        return -online.level() * (earlier["v/weight"] - 1.0), {"level": online.level()}
+        return -online.log_level() * (earlier["v/weight"] - 1.0), {"level": online.log_level()}
