@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from extremal.data.dataset import Dataset
-from extremal.data.suspicions import RULES, Finding, Jumps, constant_features, duplicated_features, jumps_of, saturation
+from extremal.data.finding import Finding
+from extremal.data.suspicions import RULES, Jumps, constant_features, duplicated_features, jumps_of, saturation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ def check_dataset(dataset: Dataset) -> Report:
     host |= {name: np.asarray(getattr(dataset, name)) for name in ("terminated", "truncated")}
     dataset = dataset.replace(**host)
     jumps = jumps_of(dataset)
-    findings = [finding for rule in RULES for finding in rule(dataset, jumps)]
+    findings = [*dataset.card.findings, *(finding for rule in RULES for finding in rule(dataset, jumps))]
     order = ("error", "warning", "note")
     return Report(
         name=dataset.card.name,

@@ -24,6 +24,7 @@ import numpy as np
 from extremal.core.errors import DataError
 from extremal.core.record import record, static
 from extremal.core.types import Batch, SequenceBatch, Spec
+from extremal.data.finding import Finding
 from extremal.data.invariants import check, column, contiguous, finite, flag, real, same_rows, whole
 
 
@@ -38,6 +39,7 @@ class Card:
     action_high: tuple[float, ...] | None = static(default=None)
     actions: int | None = static(default=None)  # number of discrete actions; None: continuous
     recipe: str = static(default="")  # JSON: how the data came about (generator, seed, versions, source hash)
+    findings: tuple[Finding, ...] = static(default=())  # of reading: rows left out, say; `check_dataset` repeats them
 
 
 @record

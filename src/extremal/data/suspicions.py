@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from extremal.data.dataset import Dataset
-
-Level = Literal["error", "warning", "note"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing worth knowing. An error makes training wrong; a warning often does; a note explains."""
-
-    level: Level
-    code: str  # a short fixed name, for machines
-    says: str  # one sentence
-    advice: str  # what to do
-    rows: tuple[int, ...] = ()  # the first few rows concerned
+from extremal.data.finding import Finding
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ import numpy as np
 
 from extremal.core.errors import DataError
 from extremal.data.dataset import Card, Dataset
+from extremal.data.finding import Finding
 from extremal.data.loaders.files import check_size, existing, reading, recipe, replacing
 from extremal.data.loaders.table import dataset_of, wanted
 
@@ -86,6 +87,9 @@ def card_from_json(text: str) -> Card:
         for name in ("action_low", "action_high"):
             if entries.get(name) is not None:
                 entries[name] = tuple(float(bound) for bound in entries[name])
+        entries["findings"] = tuple(
+            Finding(**found | {"rows": tuple(found["rows"])}) for found in entries.get("findings", ())
+        )
         return Card(**entries)
     except (ValueError, TypeError) as error:
         raise DataError(f"is not the JSON of a dataset card: {error}", field="card") from error
