@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +17,8 @@ from extremal.data.dataset import Dataset
 
 class _Unchanged:
     """Acting is the same with and without this transform, and there is nothing to fit."""
+
+    precision: ClassVar[type] = np.float32  # of fitted numbers
 
     def fit(self, dataset: Dataset) -> Any:
         return self
@@ -42,7 +44,7 @@ class _OfReward(_Unchanged):
 class RescaleAction(_Unchanged):
     """Actions to [-1, 1], feature by feature, from the declared range or else the observed one; clipped to it.
 
-    A feature that never varies is left where it is.
+    Whatever a policy does comes back within that range. A feature of which only one value is known comes back as that value.
     """
 
     centre: Any = None  # [A]
@@ -52,11 +54,16 @@ class RescaleAction(_Unchanged):
         card, action = dataset.card, np.asarray(dataset.action)
         low = action.min(axis=0) if card.action_low is None else np.asarray(card.action_low, np.float32)
         high = action.max(axis=0) if card.action_high is None else np.asarray(card.action_high, np.float32)
-        half = np.where(high > low, (high - low) / 2.0, 1.0)
-        return RescaleAction(centre=((low + high) / 2.0).astype(np.float32), half=half.astype(np.float32))
+        low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+        centre = ((low + high) / 2.0).astype(np.float32)
+        reach = np.minimum(high - centre, centre - low)  # of the nearer end, so that rounding leads beyond neither
+        half = reach.astype(np.float32)
+        half = np.where(half > reach, np.nextafter(half, np.float32(0.0)), half)
+        return RescaleAction(centre=centre, half=np.where(high > low, half, np.float32(0.0)))
 
     def apply(self, dataset: Dataset) -> Dataset:
-        return dataset.replace(action=np.clip((dataset.action - self.centre) / self.half, -1.0, 1.0))
+        half = np.where(self.half > 0.0, self.half, np.float32(1.0))
+        return dataset.replace(action=np.clip((dataset.action - self.centre) / half, -1.0, 1.0))
 
     def action(self, action: Any) -> Any:
         return action * jnp.broadcast_to(self.half, action.shape) + jnp.broadcast_to(self.centre, action.shape)
@@ -66,24 +73,27 @@ class RescaleAction(_Unchanged):
 class NormaliseObservation(_Unchanged):
     """Zero mean and unit deviation, feature by feature: (x - mean) / (deviation + 1e-3).
 
+    Both are of the states in which actions were taken: what follows an episode's last step may be padding. Centred in double
+    precision, so that what is far from 0 and varies little keeps what it tells.
+
     Source: [fujimoto2021] Eq. (6).
     """
 
+    precision: ClassVar[type] = np.float64
     mean: Any = None  # [O]
     deviation: Any = None  # [O]
 
     def fit(self, dataset: Dataset) -> NormaliseObservation:
-        x = np.asarray(dataset.observation, np.float64)
-        return NormaliseObservation(
-            mean=x.mean(axis=0).astype(np.float32), deviation=(x.std(axis=0) + 1e-3).astype(np.float32)
-        )
+        x = np.asarray(dataset.observation)[dataset.slot]
+        mean, deviation = (statistic(axis=0, dtype=np.float64) for statistic in (x.mean, x.std))
+        return NormaliseObservation(mean=mean, deviation=deviation + 1e-3)
 
     def apply(self, dataset: Dataset) -> Dataset:
-        return dataset.replace(observation=(dataset.observation - self.mean) / self.deviation)
+        return dataset.replace(observation=self.observation(dataset.observation))
 
     def observation(self, observation: Any) -> Any:
-        shape = observation.shape
-        return (observation - jnp.broadcast_to(self.mean, shape)) / jnp.broadcast_to(self.deviation, shape)
+        centred = np.asarray(observation, np.float64) - self.mean
+        return np.divide(centred, self.deviation, dtype=np.float64).astype(np.float32)
 
 
 @record
@@ -211,7 +221,7 @@ _KNOWN: dict[str, Any] = {
 
 
 def to_json(transform: Any) -> dict[str, Any]:
-    """A fitted transform as plain data; float32 numbers survive the way there and back exactly."""
+    """A fitted transform as plain data; its numbers survive the way there and back exactly."""
     fields = {f.name: getattr(transform, f.name) for f in dataclasses.fields(transform)}
     return {"kind": type(transform).__name__} | {
         n: np.asarray(v).tolist() if isinstance(v, np.ndarray | np.generic) else v for n, v in fields.items()
@@ -229,13 +239,14 @@ def from_json(value: Mapping[str, Any]) -> Any:
     if kind not in _KNOWN:
         raise nearest(kind, _KNOWN, kind="transform")
     fitted = {f.name for f in dataclasses.fields(_KNOWN[kind]) if f.type == "Any"}
-    return _KNOWN[kind](**{n: np.asarray(v, np.float32) if n in fitted else v for n, v in fields.items()})
+    precision = _KNOWN[kind].precision
+    return _KNOWN[kind](**{n: np.asarray(v, precision) if n in fitted else v for n, v in fields.items()})
 
 
 def prepare(
     transforms: Sequence[Transform], dataset: Dataset, *, known: Sequence[Transform] = ()
 ) -> tuple[tuple[Transform, ...], Dataset]:
-    """Fit the transforms one after the other, each on what the ones before it left; the fitted ones, and the data.
+    """Fit the transforms one after the other, each on what the ones before it left; the fitted ones, and the data, in float32.
 
     Of a kind that is `known`, the known one is taken as it is.
     """
@@ -243,4 +254,17 @@ def prepare(
     for transform in transforms:
         fitted.append(given.get(type(transform)) or transform.fit(dataset))
         dataset = fitted[-1].apply(dataset)
-    return tuple(fitted), dataset
+    return tuple(fitted), _in_single(dataset)
+
+
+def apply(fitted: Sequence[Transform], dataset: Dataset) -> Dataset:
+    """Other data as `prepare` left those that the transforms were fitted to."""
+    for transform in fitted:
+        dataset = transform.apply(dataset)
+    return _in_single(dataset)
+
+
+def _in_single(dataset: Dataset) -> Dataset:
+    """With observations in float32, in which programs count; a store keeps float64 where that rounds what it tells away."""
+    single = np.asarray(dataset.observation, np.float32)
+    return dataset if dataset.observation.dtype == np.float32 else dataset.replace(observation=single)

@@ -17,7 +17,7 @@ from extremal.core.ranges import CountOrNone, Seed
 from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 from extremal.data.ids import load_dataset
-from extremal.data.transforms import prepare
+from extremal.data.transforms import apply, prepare
 from extremal.engine.replicas import take, use_every_core
 from extremal.runs.fitted import fits_of
 from extremal.runs.plan import Plan, describe_dataset, options, read_plan, replicas_of
@@ -65,7 +65,7 @@ class Run:
         if replica >= len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
         states, _, _ = load_checkpoint(plan, self.path)
-        return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica))
+        return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica), plan.spec)
 
     def evaluate(
         self,
@@ -97,7 +97,7 @@ class Run:
         states, _, _ = load_checkpoint(plan, self.path)
         found = [
             rollout(
-                Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r)),
+                Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r), plan.spec),
                 where,
                 episodes=episodes,
                 seed=evaluation_seed(seed, r),
@@ -201,8 +201,7 @@ def train(
     else:
         plan.save(path)
     if held_out is not None:
-        for transform in fitted:
-            held_out = transform.apply(held_out)
+        held_out = apply(fitted, held_out)
     given = (
         {} if checkpoints(path) else {n: fit.networks(kept, plan.seeds, fitted, watch=watch) for n, fit in fits.items()}
     )

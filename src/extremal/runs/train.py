@@ -190,7 +190,8 @@ class Training:
         clock, rows, success, drawn = time.perf_counter(), [], [], None
         with jax.default_device(_host()):
             for r in np.flatnonzero(progress.alive):
-                policy = Policy(self.algorithms[r], jax.device_put(take(progress.states.online, int(r))))
+                online = jax.device_put(take(progress.states.online, int(r)))
+                policy = Policy(self.algorithms[r], online, self.plan.spec)
                 seed = evaluation_seed(self.plan.seeds[r], progress.update)
                 keep = DRAWN if r == 0 and progress.update == self.plan.updates else 0
                 found = rollout(policy, self.plan.environment, episodes=self.plan.episodes, seed=seed, keep=keep)
