@@ -107,7 +107,12 @@ def test_minigrid_declares_seven_actions(tmp_path, dtype):
 def test_real_numbers_are_quantities_and_many_whole_ones_too():
     assert Dataset.from_rows(**REST, action=CHOICE + 0.5).card.actions is None
     many = np.arange(5000)
-    rest = {"observation": many[:, None] / 5000, "reward": many * 1.0, "terminated": many % 10 == 9}
+    rest = {
+        "observation": many[:, None] / 5000,
+        "reward": many * 1.0,
+        "terminated": many % 10 == 9,
+        "episode": many // 10,
+    }
     data = Dataset.from_rows(**rest, action=many)
     assert data.card.actions is None
     assert [f.code for f in data.card.findings] == ["whole-number-quantities"]

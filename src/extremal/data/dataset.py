@@ -85,6 +85,7 @@ class Dataset:
         flags = {name: _ends(episodes, name, starts) for name in ("terminated", "truncated")}
         flags["truncated"] &= ~flags["terminated"]
         joined = {name: np.concatenate(values) for name, values in columns.items()}
+        joined["observation"] = observed("observation", joined["observation"])
         return cls._of(**joined, **flags, starts=starts, card=card or Card(), actions=actions)
 
     @classmethod
@@ -131,7 +132,7 @@ class Dataset:
         action, card = settled(action, card, actions)
         episode = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         return cls(
-            observation=observed("observation", observation),
+            observation=observation,
             action=action,
             reward=real("reward", column("reward", reward)),
             terminated=terminated,
