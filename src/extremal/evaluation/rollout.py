@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extremal.core.errors import ConfigError, DivergedError, SpecError
+from extremal.core.checked import admitted
+from extremal.core.errors import DivergedError, SpecError
 from extremal.core.policy import Policy
+from extremal.core.ranges import Count, CountOrNone, Seed
 from extremal.envs.make import make
 
 if TYPE_CHECKING:
@@ -87,8 +89,8 @@ def rollout(
         SpecError: the actions do not fit the environment, or its observations are not plain arrays.
         DivergedError: an action is NaN or infinite.
     """
-    if episodes < 1 or parallel < 1:
-        raise ConfigError(f"cannot run {episodes} episodes, {parallel} at a time; both must be at least one")
+    episodes, parallel = admitted("episodes", episodes, Count), admitted("parallel", parallel, Count)
+    seed, keep = admitted("seed", seed, Seed), admitted("keep", keep, CountOrNone)
     create = environment if callable(environment) else lambda: make(environment)
     simulators: list[gymnasium.Env] = []
     try:

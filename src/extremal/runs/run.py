@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extremal.algorithms.registry import method, name_of
+from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, MissingExtraError, RunError, SpecError
 from extremal.core.policy import Policy
+from extremal.core.ranges import CountOrNone, Seed
 from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 from extremal.data.ids import load_dataset
 from extremal.data.transforms import prepare
 from extremal.engine.replicas import take, use_every_core
 from extremal.runs.fitted import fits_of
-from extremal.runs.plan import Plan, check_counts, describe_dataset, read_plan, replicas_of
+from extremal.runs.plan import Plan, describe_dataset, options, read_plan, replicas_of
 from extremal.runs.train import Training, Watcher, checkpoints, evaluation_seed, load_checkpoint
 
 if TYPE_CHECKING:
@@ -59,8 +61,8 @@ class Run:
 
     def policy(self, replica: int = 0, *, target_return: float | None = None) -> Policy:
         """The policy of one replica at the last checkpoint; asked for another return, where `target_return` is given."""
-        plan = self.plan
-        if not 0 <= replica < len(plan.replicas):
+        plan, replica = self.plan, admitted("replica", replica, CountOrNone)
+        if replica >= len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
         states, _, _ = load_checkpoint(plan, self.path)
         return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica))
@@ -87,7 +89,8 @@ class Run:
         from extremal.evaluation.measures import Evaluation
         from extremal.evaluation.rollout import rollout
 
-        plan = self.plan
+        (episodes,), seed = options(episodes=episodes), admitted("seed", seed, Seed)
+        plan, keep = self.plan, admitted("keep", keep, CountOrNone)
         where = environment or plan.environment
         if where is None:
             raise ConfigError(f"{self.path}: its dataset names no environment; say which one to evaluate in")
@@ -158,10 +161,13 @@ def train(
         MissingExtraError: the simulator is not installed; nothing has been written.
         DivergedError: every replica left the finite numbers.
     """
+    updates, episodes, log_every = options(updates=updates, episodes=episodes, log_every=log_every)
+    evaluate_every, holdout = options(evaluate_every=evaluate_every, holdout=holdout)
     use_every_core()
     name, settings = (
         (algorithm, method(algorithm).default) if isinstance(algorithm, str) else (name_of(algorithm), algorithm)
     )
+    replicas = replicas_of(settings, seeds, sweep or {})
     identifier = dataset if isinstance(dataset, str) else dataset.card.name
     data = load_dataset(dataset) if isinstance(dataset, str) else dataset
     path = Path(out)
@@ -174,7 +180,7 @@ def train(
     kept, held_out = data.split(share) if share else (data, None)
     base = settings.algorithm(data.spec, updates=updates)
     fitted, prepared = prepare(base.prepare, kept, known=transforms)
-    fits, replicas = fits_of(settings, data, share), replicas_of(settings, seeds, sweep or {})
+    fits = fits_of(settings, data, share)
     plan = Plan(
         method=name,
         settings=settings,
@@ -189,7 +195,6 @@ def train(
         holdout=share,
         fits={fitted_name: fit.digest for fitted_name, fit in fits.items()},
     )
-    check_counts(plan)
     _check_environment(plan)
     if resume and (path / "config.json").exists():
         _check_same(plan, read_plan(path), path)
