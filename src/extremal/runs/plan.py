@@ -21,6 +21,7 @@ from extremal.core.files import write_json
 from extremal.core.types import Spec, Transform
 from extremal.data import transforms
 from extremal.data.dataset import Dataset
+from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io import config
 
 FORMAT = 1
@@ -41,6 +42,7 @@ class Plan:
     log_every: int
     episodes: int
     holdout: float
+    max_steps: int = MAX_STEPS  # of an evaluation episode
     fits: Mapping[str, str] = dataclasses.field(
         default_factory=dict
     )  # networks fitted before: what they come from, as a hash
@@ -75,6 +77,7 @@ class Plan:
             "evaluate_every": self.evaluate_every,
             "log_every": self.log_every,
             "episodes": self.episodes,
+            "max_steps": self.max_steps,
             "holdout": self.holdout,
             "fits": dict(self.fits),
             "versions": versions(),
@@ -120,6 +123,7 @@ def _plan(value: Mapping[str, Any]) -> Plan:
         ),
         prepare=tuple(transforms.from_json(t) for t in value["prepare"]),
         fits=value.get("fits", {}),
+        max_steps=value.get("max_steps", MAX_STEPS),
         **{name: value[name] for name in ("updates", "evaluate_every", "log_every", "episodes", "holdout")},
     )
 
@@ -186,5 +190,7 @@ def check_counts(plan: Plan) -> None:
         raise ConfigError(f"updates is {plan.updates}; at most {np.iinfo(np.int32).max - 1}")
     if plan.environment is not None and plan.episodes < 1:
         raise ConfigError(f"episodes is {plan.episodes}; it must be at least 1")
+    if plan.max_steps < 1:
+        raise ConfigError(f"max_steps is {plan.max_steps}; it must be at least 1")
     if plan.method not in METHODS:
         raise nearest(plan.method, METHODS, kind="method")
