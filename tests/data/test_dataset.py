@@ -243,6 +243,7 @@ def test_rows_and_episodes_tell_the_same(lengths, ends):
         terminated=batch.terminated,
         truncated=data.truncated,
         next_observation=batch.next_observation,
+        episode=np.repeat(np.arange(data.episodes), data.lengths),
     )
     assert again.hash() == data.hash()
     assert data.select(np.arange(data.episodes)).hash() == data.hash()
