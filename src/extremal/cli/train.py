@@ -26,11 +26,14 @@ class TrainOptions:
     preset: str | None = None
     """Settings as printed for a benchmark (`extremal algorithms METHOD`); flags still win over it."""
     environment: str | None = None
-    """Simulator to evaluate in, instead of the dataset's own; none: train without one."""
+    """Simulator to evaluate in, instead of the dataset's own: an id, also with arguments ('Pendulum-v1?g=1.0'), or
+    module:Env-v0; none: train without one."""
     evaluate_every: int | None = None
     """Updates between evaluations and checkpoints; default: a tenth of the updates."""
     episodes: int = 20
     """Evaluation episodes per seed."""
+    max_steps: int = 10_000
+    """An evaluation episode that has not ended after so many steps is cut there, and the result says so."""
     log_every: int = 1000
     """Updates that a row of metrics.csv averages over."""
     holdout: float | None = None
@@ -81,6 +84,7 @@ def _train(self: Any) -> int:
             environment=self.environment,
             evaluate_every=self.evaluate_every,
             episodes=self.episodes,
+            max_steps=self.max_steps,
             log_every=self.log_every,
             holdout=self.holdout,
             resume=self.resume,

@@ -23,6 +23,7 @@ from extremal.core.ranges import Count, Part, Range, Seed
 from extremal.core.types import Spec, Transform
 from extremal.data import transforms
 from extremal.data.dataset import Dataset
+from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io import config
 
 FORMAT = 1
@@ -31,6 +32,7 @@ OPTIONS: dict[str, Any] = {
     "updates": Annotated[int, Range(at_least=1, at_most=2**31 - 2)],
     "evaluate_every": Count,
     "episodes": Count,
+    "max_steps": Count,
     "log_every": Count,
     "holdout": Part,
 }
@@ -51,6 +53,7 @@ class Plan:
     log_every: int
     episodes: int
     holdout: float
+    max_steps: int = MAX_STEPS  # of an evaluation episode
     fits: Mapping[str, str] = dataclasses.field(
         default_factory=dict
     )  # networks fitted before: what they come from, as a hash
@@ -85,6 +88,7 @@ class Plan:
             "evaluate_every": self.evaluate_every,
             "log_every": self.log_every,
             "episodes": self.episodes,
+            "max_steps": self.max_steps,
             "holdout": self.holdout,
             "fits": dict(self.fits),
             "versions": versions(),
@@ -130,6 +134,7 @@ def _plan(value: Mapping[str, Any]) -> Plan:
         ),
         prepare=tuple(transforms.from_json(t) for t in value["prepare"]),
         fits=value.get("fits", {}),
+        max_steps=value.get("max_steps", MAX_STEPS),
         **{name: value[name] for name in ("updates", "evaluate_every", "log_every", "episodes", "holdout")},
     )
 

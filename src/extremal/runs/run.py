@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from extremal.algorithms.registry import method, name_of
 from extremal.core.checked import admitted
-from extremal.core.errors import ConfigError, MissingExtraError, RunError, SpecError
+from extremal.core.errors import ConfigError, RunError
 from extremal.core.policy import Policy
 from extremal.core.ranges import CountOrNone, Seed
 from extremal.core.types import Transform
@@ -19,14 +19,16 @@ from extremal.data.dataset import Dataset
 from extremal.data.ids import load_dataset
 from extremal.data.transforms import apply, prepare
 from extremal.engine.replicas import take, use_every_core
+from extremal.evaluation.rollout import MAX_STEPS
 from extremal.runs.fitted import fits_of
 from extremal.runs.plan import Plan, describe_dataset, options, read_plan, replicas_of
+from extremal.runs.simulator import NO_SIMULATOR, check_simulator, maker, named
 from extremal.runs.train import Training, Watcher, checkpoints, evaluation_seed, load_checkpoint
 
 if TYPE_CHECKING:
     from extremal.evaluation.measures import Evaluation
+    from extremal.runs.simulator import Simulator
 
-NO_SIMULATOR = "none"  # for `environment`: train without one, though the dataset names one
 HELD_OUT = 0.1  # share of the episodes kept from training where there is no simulator to judge by
 LEAST_EPISODES = 40  # with fewer, a method's own wish to hold some out is not heard
 
@@ -72,36 +74,46 @@ class Run:
         *,
         episodes: int = 100,
         seed: int = 0,
-        environment: str | None = None,
+        environment: Simulator | None = None,
         keep: int = 0,
         target_return: float | None = None,
+        max_steps: int = MAX_STEPS,
     ) -> Evaluation:
         """Every replica at its last checkpoint, mean action, in the simulator.
 
         Args:
-            episodes: per replica. seed: of the episodes. environment: instead of the dataset's own.
+            episodes: per replica. seed: of the episodes.
+            environment: instead of the dataset's own: a name, or a function that makes it.
             keep: how many of the first episodes' trajectories to keep.
             target_return: what a method conditioned on returns is asked for, instead of its setting.
+            max_steps: an episode that has not ended by then is cut there; `Episodes.capped` and `notes` say so.
 
         Raises:
             ConfigError: there is no simulator to evaluate in, or the method is not conditioned on returns.
+            SpecError: the simulator's observations or actions are not those of the data.
         """
         from extremal.evaluation.measures import Evaluation
         from extremal.evaluation.rollout import rollout
 
-        (episodes,), seed = options(episodes=episodes), admitted("seed", seed, Seed)
-        plan, keep = self.plan, admitted("keep", keep, CountOrNone)
-        where = environment or plan.environment
-        if where is None:
-            raise ConfigError(f"{self.path}: its dataset names no environment; say which one to evaluate in")
+        episodes, max_steps = options(episodes=episodes, max_steps=max_steps)
+        seed, keep, plan = admitted("seed", seed, Seed), admitted("keep", keep, CountOrNone), self.plan
+        if environment is None and plan.environment is None:
+            raise ConfigError(
+                f"{self.path}: its dataset names no environment; say which one to evaluate in: --environment ID"
+            )
+        if environment == NO_SIMULATOR:
+            raise ConfigError(f"{self.path} cannot be evaluated without a simulator; name one: --environment ID")
+        where = named(environment) or plan.environment
+        make = maker(environment, plan)
         states, _, _ = load_checkpoint(plan, self.path)
         found = [
             rollout(
                 Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r), plan.spec),
-                where,
+                make,
                 episodes=episodes,
                 seed=evaluation_seed(seed, r),
                 keep=keep,
+                max_steps=max_steps,
             )
             for r in range(len(plan.replicas))
         ]
@@ -130,9 +142,10 @@ def train(
     seeds: int | Sequence[int] = 1,
     out: str | os.PathLike[str],
     sweep: Mapping[str, Sequence[float]] | None = None,
-    environment: str | None = None,
+    environment: Simulator | None = None,
     evaluate_every: int | None = None,
     episodes: int = 20,
+    max_steps: int = MAX_STEPS,
     log_every: int = 1000,
     holdout: float | None = None,
     resume: bool = False,
@@ -146,9 +159,11 @@ def train(
         dataset: a `Dataset`, or an id for `load_dataset`.
         updates: of each replica. seeds: how many (0, 1, ...), or which.
         sweep: several values per setting; every combination is trained with every seed, as replicas of one program.
-        environment: where to evaluate, instead of the dataset's own; "none": train without a simulator.
+        environment: where to evaluate, instead of the dataset's own: a name, or a function that makes a new environment at
+            each call; "none": train without a simulator.
         evaluate_every: updates between evaluations, which are also the checkpoints; default: a tenth of `updates`.
-        episodes: per evaluation and replica. log_every: updates that a row of metrics.csv averages over.
+        episodes: per evaluation and replica. max_steps: of an episode, which is cut there if it has not ended.
+        log_every: updates that a row of metrics.csv averages over.
         holdout: share of the episodes kept from training; default: a tenth where there is no simulator, else none, or a
             twentieth for a method whose health shows on them.
         resume: go on with the run in `out`, to the numbers that it would have come to uninterrupted.
@@ -162,7 +177,7 @@ def train(
         DivergedError: every replica left the finite numbers.
     """
     updates, episodes, log_every = options(updates=updates, episodes=episodes, log_every=log_every)
-    evaluate_every, holdout = options(evaluate_every=evaluate_every, holdout=holdout)
+    evaluate_every, holdout, max_steps = options(evaluate_every=evaluate_every, holdout=holdout, max_steps=max_steps)
     use_every_core()
     name, settings = (
         (algorithm, method(algorithm).default) if isinstance(algorithm, str) else (name_of(algorithm), algorithm)
@@ -173,7 +188,7 @@ def train(
     path = Path(out)
     if path.exists() and not resume and (not path.is_dir() or any(path.iterdir())):
         raise RunError(f"{path} exists; choose another --out, or go on with it by --resume")
-    described = describe_dataset(data, id=identifier, environment=environment)
+    described = describe_dataset(data, id=identifier, environment=named(environment))
     if environment == NO_SIMULATOR:
         described["environment"] = None
     share = _share(settings, data, described["environment"]) if holdout is None else holdout
@@ -192,10 +207,11 @@ def train(
         evaluate_every=evaluate_every or max(updates // 10, 1),
         log_every=min(log_every, updates),
         episodes=episodes,
+        max_steps=max_steps,
         holdout=share,
         fits={fitted_name: fit.digest for fitted_name, fit in fits.items()},
     )
-    _check_environment(plan)
+    check_simulator(environment, plan)
     if resume and (path / "config.json").exists():
         _check_same(plan, read_plan(path), path)
     else:
@@ -205,7 +221,10 @@ def train(
     given = (
         {} if checkpoints(path) else {n: fit.networks(kept, plan.seeds, fitted, watch=watch) for n, fit in fits.items()}
     )
-    Training(plan=plan, path=path, data=prepared, held_out=held_out, watch=watch, given=given).run()
+    simulator = maker(environment, plan) if plan.environment is not None else None
+    Training(
+        plan=plan, path=path, data=prepared, held_out=held_out, watch=watch, given=given, simulator=simulator
+    ).run()
     return Run(path)
 
 
@@ -214,30 +233,6 @@ def _share(settings: Any, data: Dataset, environment: str | None) -> float:
     if environment is None:
         return HELD_OUT
     return getattr(settings, "held_out_share", 0.0) if data.episodes >= LEAST_EPISODES else 0.0
-
-
-def _check_environment(plan: Plan) -> None:
-    """The simulator exists and takes what the data has: found out before training, not after."""
-    if plan.environment is None:
-        return
-    from extremal.envs import make
-
-    try:
-        simulator = make(plan.environment)
-    except MissingExtraError as error:
-        raise MissingExtraError(f"{error}\nTo train without a simulator: --environment {NO_SIMULATOR}") from error
-    try:
-        for kind, space, shape in (
-            ("observations", simulator.observation_space, plan.spec.observation),
-            ("actions", simulator.action_space, plan.spec.action),
-        ):
-            if space.shape != shape:
-                raise SpecError(
-                    f"environment {plan.environment!r} has {kind} of shape {space.shape}, the dataset of shape {shape}; "
-                    "name the environment that the data came from"
-                )
-    finally:
-        simulator.close()
 
 
 def _check_same(plan: Plan, before: Plan, path: Path) -> None:

@@ -34,6 +34,7 @@ TRAINING: dict[str, Any] = {
     "seeds": int | list,
     "evaluate_every": int,
     "episodes": int,
+    "max_steps": int,
     "log_every": int,
     "holdout": float | int,
     "environment": str,
