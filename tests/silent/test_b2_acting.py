@@ -61,6 +61,7 @@ WRONG = {
     "a dictionary": ({"position": ROW}, "this is dict of type object"),
     "complex": ([1j, 0, 0], "of type complex128"),
     "dates": (np.zeros(3, "datetime64[s]"), "of type datetime64"),
+    "masked": (np.ma.masked_array(ROW, [0, 1, 0]), "has masked entries"),
     "ragged": ([[0.1], [0.1, 0.2]], "an observation is no array of numbers"),
 }
 

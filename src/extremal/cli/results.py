@@ -111,11 +111,13 @@ class Algorithms:
                 )
             return 0
         known = method(self.name)
+        types = declared(type(known.default))
         if self.json:
             presets = {n: {"settings": to_json(p.settings), "source": p.source} for n, p in known.presets.items()}
-            print_json({"settings": to_json(known.default), "presets": presets})
+            told = {name: describe(hint) for name, hint in types.items()}
+            print_json({"settings": to_json(known.default), "types": told, "presets": presets})
             return 0
-        types, docs = declared(type(known.default)), field_docs(type(known.default))
+        docs = field_docs(type(known.default))
         values = to_json(known.default)
         table(
             ["setting", "default", "type", "meaning"],

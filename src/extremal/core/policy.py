@@ -164,6 +164,10 @@ def _numbers(value: Any, name: str) -> np.ndarray:
         array = np.asarray(value)
     except ValueError as error:  # rows of unequal length
         raise SpecError(f"{name} is no array of numbers: {error}") from error
+    if np.ma.is_masked(value):
+        raise SpecError(
+            f"{name} has masked entries, which are no numbers; leave such rows out, or fill them in as the log did"
+        )
     if array.dtype.kind not in "fiub":
         raise SpecError(f"{name} is an array of numbers, and this is {type(value).__name__} of type {array.dtype}")
     return array
