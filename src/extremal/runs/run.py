@@ -80,7 +80,7 @@ class Run:
         if replica >= len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
         states, _, _ = load_checkpoint(plan, self.path)
-        return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica))
+        return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica), plan.spec)
 
     def evaluate(
         self,
@@ -121,7 +121,7 @@ class Run:
         states, _, _ = load_checkpoint(plan, self.path)
         found = [
             rollout(
-                Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r)),
+                Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r), plan.spec),
                 make,
                 episodes=episodes,
                 seed=evaluation_seed(seed, r),

@@ -209,7 +209,8 @@ class Training:
         plan, clock, rows, drawn = self.plan, time.perf_counter(), [], None
         alive, last = [int(r) for r in np.flatnonzero(progress.alive)], progress.update == self.plan.updates
         with jax.default_device(_host()):
-            policies = [Policy(self.algorithms[r], jax.device_put(take(progress.states.online, r))) for r in alive]
+            online = [jax.device_put(take(progress.states.online, r)) for r in alive]
+            policies = [Policy(self.algorithms[r], own, plan.spec) for r, own in zip(alive, online, strict=True)]
             played = together(
                 [
                     rollout(
