@@ -136,7 +136,7 @@ def test_actions_that_cannot_be_taken_are_refused_and_simulators_closed(act, err
 
 
 def test_impossible_requests_are_refused():
-    with pytest.raises(ConfigError, match="at least one"):
+    with pytest.raises(ConfigError, match="episodes is 0, expected int from 1 up"):
         rollout(ones, Countdown, episodes=0, seed=0)
 
     def create():

@@ -107,7 +107,12 @@ def test_minigrid_declares_seven_actions(tmp_path, dtype):
 def test_real_numbers_are_quantities_and_many_whole_ones_too():
     assert Dataset.from_rows(**REST, action=CHOICE + 0.5).card.actions is None
     many = np.arange(5000)
-    rest = {"observation": many[:, None] / 5000, "reward": many * 1.0, "terminated": many % 10 == 9}
+    rest = {
+        "observation": many[:, None] / 5000,
+        "reward": many * 1.0,
+        "terminated": many % 10 == 9,
+        "episode": many // 10,
+    }
     data = Dataset.from_rows(**rest, action=many)
     assert data.card.actions is None
     assert [f.code for f in data.card.findings] == ["whole-number-quantities"]
@@ -145,3 +150,13 @@ def test_no_method_takes_choices_yet_and_quantities_train(tmp_path, refusal):
         extremal.BC(width=8, batch_size=16), doses, updates=3, out=tmp_path / "run", environment="none", holdout=0.0
     )
     assert 0.0 <= float(run.policy().act(np.zeros(2))[0]) <= 3.0
+
+
+def test_words_are_to_be_numbered(tmp_path, refusal):
+    word = np.array(["left", "right", "stay", "jump"])[CHOICE]
+    sentence = refusal(lambda: load_dataset(npz(tmp_path, word), actions="discrete"))
+    for part in (str(tmp_path), "'action'", "row 0", repr(str(word[0])), "return_inverse"):
+        assert part in sentence
+    assert "number the choices" in refusal(lambda: Dataset.from_rows(**REST, action=word.astype(object)))
+    names, number = np.unique(word, return_inverse=True)
+    assert Dataset.from_rows(**REST, action=number, actions="discrete").card.actions == len(names)

@@ -98,7 +98,8 @@ class Algorithms:
 
     def run(self) -> int:
         from extremal.algorithms.registry import METHODS, method
-        from extremal.io.config import describe, field_docs, field_types, to_json
+        from extremal.core.checked import declared, describe
+        from extremal.io.config import field_docs, to_json
 
         if self.name is None:
             if self.json:
@@ -114,7 +115,7 @@ class Algorithms:
             presets = {n: {"settings": to_json(p.settings), "source": p.source} for n, p in known.presets.items()}
             print_json({"settings": to_json(known.default), "presets": presets})
             return 0
-        types, docs = field_types(type(known.default)), field_docs(type(known.default))
+        types, docs = declared(type(known.default)), field_docs(type(known.default))
         values = to_json(known.default)
         table(
             ["setting", "default", "type", "meaning"],

@@ -46,17 +46,19 @@ class TrainOptions:
 def train_command(name: str, preset_name: str | None) -> type:
     """A dataclass with the options of a run and one flag per setting of the method; floats take several values."""
     from extremal.algorithms.registry import METHODS, preset
+    from extremal.core.checked import bounds, declared
     from extremal.io.config import field_docs, field_types, sweepable
 
     known = METHODS[name]
     default = known.default if preset_name is None else preset(name, preset_name)
-    cls, docs = type(default), field_docs(type(default))
+    cls, docs, ranged = type(default), field_docs(type(default)), declared(type(default))
     fields: list[Any] = []
     for field, hint in field_types(cls).items():
         value: Any = getattr(default, field)
         if field in sweepable(cls):
             hint, value = tuple[hint, ...], (value,)  # type: ignore[valid-type]
-        fields.append((field, Annotated[hint, arg(help=docs.get(field, ""))], dataclasses.field(default=value)))
+        told = f"{docs.get(field, '')} {bounds(ranged[field])}".strip()
+        fields.append((field, Annotated[hint, arg(help=told)], dataclasses.field(default=value)))
     made = dataclasses.make_dataclass(f"Train{name}", fields, bases=(TrainOptions,), namespace={"run": _train})
     made.__doc__, made.method = f"{known.line}.", name  # type: ignore[attr-defined]
     return made

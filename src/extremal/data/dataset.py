@@ -24,6 +24,7 @@ import numpy as np
 from extremal.core.errors import DataError
 from extremal.core.record import record, static
 from extremal.core.types import Batch, SequenceBatch, Spec
+from extremal.data.bounds import declared_count, declared_range
 from extremal.data.finding import Finding
 from extremal.data.invariants import check, column, flag, observed, real
 from extremal.data.kinds import Actions, settled
@@ -32,7 +33,11 @@ from extremal.data.rows import read_rows
 
 @record
 class Card:
-    """What is known of a dataset besides its numbers. Nothing here changes training, except the declared action range."""
+    """What is known of a dataset besides its numbers. Nothing here changes training, except the declared action range.
+
+    Raises:
+        DataError: bounds that are not finite, not in order, or no plain numbers; says which entry.
+    """
 
     name: str = static(default="unnamed")
     environment: str | None = static(default=None)  # id for `extremal.envs.make`; None: no simulator
@@ -42,6 +47,16 @@ class Card:
     actions: int | None = static(default=None)  # number of discrete actions; None: continuous
     recipe: str = static(default="")  # JSON: how the data came about (generator, seed, versions, source hash)
     findings: tuple[Finding, ...] = static(default=())  # of reading: rows left out, say; `check_dataset` repeats them
+
+    def __post_init__(self) -> None:
+        low, high = declared_range(self.action_low, self.action_high)
+        plain = {
+            "action_low": low,
+            "action_high": high,
+            "actions": declared_count(self.actions, bounded=low is not None),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
 
 @record
@@ -85,6 +100,7 @@ class Dataset:
         flags = {name: _ends(episodes, name, starts) for name in ("terminated", "truncated")}
         flags["truncated"] &= ~flags["terminated"]
         joined = {name: np.concatenate(values) for name, values in columns.items()}
+        joined["observation"] = observed("observation", joined["observation"])
         return cls._of(**joined, **flags, starts=starts, card=card or Card(), actions=actions)
 
     @classmethod
@@ -131,7 +147,7 @@ class Dataset:
         action, card = settled(action, card, actions)
         episode = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         return cls(
-            observation=observed("observation", observation),
+            observation=observation,
             action=action,
             reward=real("reward", column("reward", reward)),
             terminated=terminated,

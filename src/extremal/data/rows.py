@@ -49,6 +49,7 @@ class Rows(NamedTuple):
 class _Steps(NamedTuple):
     """The columns of a table, each checked by itself."""
 
+    here: np.ndarray  # [N, *O] as the store keeps observations
     seen: np.ndarray  # [N, *O] as given
     follow: np.ndarray | None  # [N, *O] as given
     action: np.ndarray
@@ -72,8 +73,9 @@ def read_rows(given: Mapping[str, Any]) -> Rows:
         place = in_order(steps.step, steps.episode)
         steps = steps.at(place)
     last, findings = _ends(steps)
-    here, kept, cut = observed("observation", steps.seen), np.ones(len(last), bool), steps.truncated
+    here, kept, cut = steps.here, np.ones(len(last), bool), steps.truncated
     if steps.follow is None:
+        findings += _unknown_limits(steps)
         kept, last, cut, follow = _known_successors(here, last, steps.terminated, cut)
         findings += _left_out(steps.reward, kept)
     else:
@@ -95,7 +97,7 @@ def _checked(fields: Mapping[str, np.ndarray]) -> _Steps:
     if fields["action"].dtype.kind == "f":
         finite("action", real("action", fields["action"]))
     seen, follow = real_numbers("observation", fields["observation"]), fields.get("next_observation")
-    finite("observation", observed("observation", seen))
+    here = finite("observation", observed("observation", seen))
     if follow is not None:
         follow = real_numbers("next_observation", follow)
         if follow.shape != seen.shape:
@@ -105,6 +107,7 @@ def _checked(fields: Mapping[str, np.ndarray]) -> _Steps:
     if "truncated" in fields:
         cut = flag("truncated", fields["truncated"]) & ~ended
     return _Steps(
+        here=here,
         seen=seen,
         follow=follow,
         action=fields["action"],
@@ -123,7 +126,7 @@ def _ends(steps: _Steps) -> tuple[np.ndarray, list[Finding]]:
     if steps.episode is not None:
         last |= contiguous(steps.episode)
     last[-1] = True
-    if steps.follow is not None and (found := mismatch(steps.seen, steps.follow, np.flatnonzero(~last))) is not None:
+    if steps.follow is not None and (found := mismatch(steps.seen, steps.follow, last)) is not None:
         if steps.complete:
             findings.append(found.finding())
         else:
@@ -149,6 +152,20 @@ def _known_successors(
         raise DataError("no row has a successor: every episode is one step long", field="observation")
     before = np.append(gone[1:] & ~last[:-1], False)  # rows whose next one goes
     return ~gone, last | before, cut | (before & np.append(cut[1:], False)), follow
+
+
+def _unknown_limits(steps: _Steps) -> list[Finding]:
+    """A table that could not say that a limit cut an episode."""
+    if steps.complete:
+        return []
+    return [
+        Finding(
+            level="note",
+            code="limits-not-known",
+            says="'terminated' alone says where an episode ends: a row that a limit cut would be taken to go on into the next episode",
+            advice="give 'truncated', 'episode' or 'next_observation' if limits cut episodes",
+        )
+    ]
 
 
 def _left_out(reward: np.ndarray, kept: np.ndarray) -> list[Finding]:

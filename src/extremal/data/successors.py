@@ -40,30 +40,31 @@ class Mismatch(NamedTuple):
         )
 
 
-def mismatch(seen: np.ndarray, follow: np.ndarray, inner: np.ndarray) -> Mismatch | None:
-    """Of the rows `inner` [M], after which an episode may go on, those after which it does not; none: all go on.
+def mismatch(seen: np.ndarray, follow: np.ndarray, last: np.ndarray) -> Mismatch | None:
+    """Rows within an episode whose successor is not the next row's observation; none: there are none.
 
     Args:
-        seen: [N, *O] observations. follow: [N, *O] their successors.
+        seen: [N, *O] observations. follow: [N, *O] their successors. last: [N] bool, an episode ends after this row.
     """
-    if not inner.size:
-        return None
     x, y = (value.reshape(len(value), -1) for value in (seen, follow))
-    before, after, stored = (value.astype(np.float64) for value in (x[inner], x[inner + 1], y[inner]))
+    unlike = np.flatnonzero((x[1:] != y[:-1]).any(axis=1) & ~last[:-1])
+    if not unlike.size:
+        return None
+    after, stored = x[unlike + 1].astype(np.float64), y[unlike].astype(np.float64)
     apart, rough = np.abs(after - stored), EXACT * np.maximum(np.abs(after), np.abs(stored)).max(axis=0)
     beyond = apart > rough
     for feature in np.flatnonzero(beyond.any(axis=0)):
-        fine, coarse = sorted((last_place(x[:, feature]), last_place(y[inner, feature])))
+        fine, coarse = sorted((last_place(x[:, feature]), last_place(y[~last, feature])))
         if fine < coarse:  # else both were written alike, and the same number would look the same
             beyond[:, feature] &= apart[:, feature] > 1.001 * (coarse + fine) + rough[feature]
     if not beyond.any():
         return None
-    worst = np.where(beyond, apart, 0.0)
+    worst, inner = np.where(beyond, apart, 0.0), _some(np.flatnonzero(~last))
     return Mismatch(
-        rows=inner[beyond.any(axis=1)],
+        rows=unlike[beyond.any(axis=1)],
         largest=float(worst.max()),
         feature=int(worst.max(axis=0).argmax()),
-        gross=_gross(worst, np.abs(stored - before), after.std(axis=0)),
+        gross=_gross(worst, np.abs(y[inner].astype(np.float64) - x[inner]), after.std(axis=0), int((~last).sum())),
     )
 
 
@@ -72,7 +73,7 @@ def last_place(value: np.ndarray) -> float:
 
     Of decimals, up to the seventh; of significant digits, up to the seventh; or of half precision.
     """
-    value = value[:: max(len(value) // LOOKED_AT, 1)].astype(np.float64)
+    value = _some(value).astype(np.float64)
     value = value[value != 0.0]
     if not value.size:
         return 0.0
@@ -96,8 +97,13 @@ def _whole(scaled: np.ndarray, near: float) -> bool:
     return bool((np.abs(scaled - np.round(scaled)) <= near * np.maximum(np.abs(scaled), 1.0)).all())
 
 
-def _gross(worst: np.ndarray, steps: np.ndarray, deviation: np.ndarray) -> bool:
-    """Whether some mismatch is far beyond a step, or many rows miss by as much as one."""
+def _some(value: np.ndarray) -> np.ndarray:
+    """At most `LOOKED_AT` of the rows or so, evenly spread."""
+    return value[:: max(len(value) // LOOKED_AT, 1)]
+
+
+def _gross(worst: np.ndarray, steps: np.ndarray, deviation: np.ndarray, inner: int) -> bool:
+    """Whether some mismatch is far beyond a step, or of `inner` rows many miss by as much as one."""
     far = (worst > GROSS * np.percentile(steps, 99, axis=0)) & (worst > 0.01 * deviation)
     size = lambda x: np.linalg.norm(x / np.where(deviation > 0.0, deviation, 1.0), axis=1)  # noqa: E731
-    return bool(far.any() or (size(worst) > np.median(size(steps))).mean() > COMMON)
+    return bool(far.any() or (size(worst) > np.median(size(steps))).sum() > COMMON * inner)

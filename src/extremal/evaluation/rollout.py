@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, DivergedError, SpecError
 from extremal.core.policy import Policy
+from extremal.core.ranges import Count, CountOrNone, Seed
 from extremal.envs.make import make
 from extremal.envs.vectors import flattened, shape
 from extremal.evaluation.success import Report, judged
@@ -104,10 +106,9 @@ def rollout(
         SpecError: the actions do not fit the environment, or its observations are neither arrays nor dictionaries of arrays.
         DivergedError: an action is NaN or infinite.
     """
-    if min(episodes, parallel, max_steps) < 1:
-        raise ConfigError(
-            f"cannot run {episodes} episodes, {parallel} at a time, of at most {max_steps} steps; each must be at least one"
-        )
+    episodes, parallel = admitted("episodes", episodes, Count), admitted("parallel", parallel, Count)
+    seed, keep = admitted("seed", seed, Seed), admitted("keep", keep, CountOrNone)
+    max_steps = admitted("max_steps", max_steps, Count)
     create = environment if callable(environment) else lambda: make(environment)
     simulators: list[gymnasium.Env] = []
     try:

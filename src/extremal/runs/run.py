@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extremal.algorithms.registry import method, name_of
+from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, RunError
 from extremal.core.policy import Policy
+from extremal.core.ranges import CountOrNone, Seed
 from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 from extremal.data.ids import load_dataset
@@ -19,7 +21,7 @@ from extremal.data.transforms import prepare
 from extremal.engine.replicas import take, use_every_core
 from extremal.evaluation.rollout import MAX_STEPS
 from extremal.runs.fitted import fits_of
-from extremal.runs.plan import Plan, check_counts, describe_dataset, read_plan, replicas_of
+from extremal.runs.plan import Plan, describe_dataset, options, read_plan, replicas_of
 from extremal.runs.simulator import NO_SIMULATOR, check_simulator, maker, named
 from extremal.runs.train import Training, Watcher, checkpoints, evaluation_seed, load_checkpoint
 
@@ -61,8 +63,8 @@ class Run:
 
     def policy(self, replica: int = 0, *, target_return: float | None = None) -> Policy:
         """The policy of one replica at the last checkpoint; asked for another return, where `target_return` is given."""
-        plan = self.plan
-        if not 0 <= replica < len(plan.replicas):
+        plan, replica = self.plan, admitted("replica", replica, CountOrNone)
+        if replica >= len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
         states, _, _ = load_checkpoint(plan, self.path)
         return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica))
@@ -93,7 +95,8 @@ class Run:
         from extremal.evaluation.measures import Evaluation
         from extremal.evaluation.rollout import rollout
 
-        plan = self.plan
+        episodes, max_steps = options(episodes=episodes, max_steps=max_steps)
+        seed, keep, plan = admitted("seed", seed, Seed), admitted("keep", keep, CountOrNone), self.plan
         if environment is None and plan.environment is None:
             raise ConfigError(
                 f"{self.path}: its dataset names no environment; say which one to evaluate in: --environment ID"
@@ -159,7 +162,8 @@ def train(
         environment: where to evaluate, instead of the dataset's own: a name, or a function that makes a new environment at
             each call; "none": train without a simulator.
         evaluate_every: updates between evaluations, which are also the checkpoints; default: a tenth of `updates`.
-        episodes: per evaluation and replica. max_steps: of an episode, which is cut there if it has not ended. log_every: updates that a row of metrics.csv averages over.
+        episodes: per evaluation and replica. max_steps: of an episode, which is cut there if it has not ended.
+        log_every: updates that a row of metrics.csv averages over.
         holdout: share of the episodes kept from training; default: a tenth where there is no simulator, else none, or a
             twentieth for a method whose health shows on them.
         resume: go on with the run in `out`, to the numbers that it would have come to uninterrupted.
@@ -172,10 +176,13 @@ def train(
         MissingExtraError: the simulator is not installed; nothing has been written.
         DivergedError: every replica left the finite numbers.
     """
+    updates, episodes, log_every = options(updates=updates, episodes=episodes, log_every=log_every)
+    evaluate_every, holdout, max_steps = options(evaluate_every=evaluate_every, holdout=holdout, max_steps=max_steps)
     use_every_core()
     name, settings = (
         (algorithm, method(algorithm).default) if isinstance(algorithm, str) else (name_of(algorithm), algorithm)
     )
+    replicas = replicas_of(settings, seeds, sweep or {})
     identifier = dataset if isinstance(dataset, str) else dataset.card.name
     data = load_dataset(dataset) if isinstance(dataset, str) else dataset
     path = Path(out)
@@ -188,7 +195,7 @@ def train(
     kept, held_out = data.split(share) if share else (data, None)
     base = settings.algorithm(data.spec, updates=updates)
     fitted, prepared = prepare(base.prepare, kept, known=transforms)
-    fits, replicas = fits_of(settings, data, share), replicas_of(settings, seeds, sweep or {})
+    fits = fits_of(settings, data, share)
     plan = Plan(
         method=name,
         settings=settings,
@@ -204,7 +211,6 @@ def train(
         holdout=share,
         fits={fitted_name: fit.digest for fitted_name, fit in fits.items()},
     )
-    check_counts(plan)
     check_simulator(environment, plan)
     if resume and (path / "config.json").exists():
         _check_same(plan, read_plan(path), path)

@@ -58,7 +58,7 @@ def load_minari(name: str, actions: Actions | None = None) -> Dataset:
             recipe=recipe("minari", *files, **more),
             **_range(space),
         )
-        agree(card, actions)
+        agree(card, actions, space="continuous" if card.actions is None else card.actions)
         first = int(getattr(space, "start", 0))
         episodes = [_episode(episode, found.observation_space, first) for episode in found.iterate_episodes()]
         return Dataset.from_episodes(episodes, card=card, actions="continuous" if card.actions is None else None)
