@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import Positional, arg, subcommand
+from tyro.conf import Positional, arg
 
 from extremal.cli.console import Json, print_json, table
 from extremal.core.errors import ConfigError
@@ -176,23 +176,6 @@ class DataDifficulty:
         found = difficulty_of(run, load_dataset(self.id), behaviour=model, **given).to_json()
         paths = {"run": str(self.run_path), "behaviour": str(self.behaviour or self.run_path)}
         return {"data": self.id, "method": run.plan.method, **paths, "first": self.first, **found}
-
-
-@dataclasses.dataclass
-class Data:
-    """List, check, build, generate, convert and judge datasets."""
-
-    command: (
-        Annotated[DataList, subcommand("list")]
-        | Annotated[DataCheck, subcommand("check")]
-        | Annotated[DataBuild, subcommand("build")]
-        | Annotated[DataGenerate, subcommand("generate")]
-        | Annotated[DataConvert, subcommand("convert")]
-        | Annotated[DataDifficulty, subcommand("difficulty")]
-    )
-
-    def run(self) -> int:
-        return self.command.run()
 
 
 def _extras(name: str) -> str:

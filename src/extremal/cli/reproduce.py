@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import Positional, arg
 
@@ -35,6 +35,7 @@ class Reproduce:
     list: bool = False
     """List the figures, and make none."""
     json: Json = False
+    goes_on: ClassVar[str] = "the same command goes on where it stopped"
 
     def run(self) -> int:
         if self.list:

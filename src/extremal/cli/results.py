@@ -92,7 +92,6 @@ class Algorithms:
 
     def run(self) -> int:
         from extremal.algorithms.registry import METHODS, method
-        from extremal.io.config import describe, field_docs, field_types, to_json
 
         if self.name is None:
             if self.json:
@@ -103,6 +102,8 @@ class Algorithms:
                     [[n, m.line, m.paper, m.differs] for n, m in METHODS.items()],
                 )
             return 0
+        from extremal.io.config import describe, field_docs, field_types, to_json
+
         known = method(self.name)
         if self.json:
             presets = {n: {"settings": to_json(p.settings), "source": p.source} for n, p in known.presets.items()}

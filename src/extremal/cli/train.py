@@ -11,6 +11,8 @@ from tyro.conf import arg
 from extremal.cli.console import Json, print_json
 from extremal.core.errors import ConfigError
 
+_GOES_ON = "what was saved can be resumed by --resume"
+
 
 @dataclasses.dataclass
 class TrainOptions:
@@ -54,7 +56,9 @@ def train_command(name: str, preset_name: str | None) -> type:
         if field in sweepable(cls):
             hint, value = tuple[hint, ...], (value,)  # type: ignore[valid-type]
         fields.append((field, Annotated[hint, arg(help=docs.get(field, ""))], dataclasses.field(default=value)))
-    made = dataclasses.make_dataclass(f"Train{name}", fields, bases=(TrainOptions,), namespace={"run": _train})
+    made = dataclasses.make_dataclass(
+        f"Train{name}", fields, bases=(TrainOptions,), namespace={"run": _train, "goes_on": _GOES_ON}
+    )
     made.__doc__, made.method = f"{known.line}.", name  # type: ignore[attr-defined]
     return made
 

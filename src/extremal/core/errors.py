@@ -68,6 +68,14 @@ class MissingExtraError(ExtremalError, ImportError):
     """An optional package is needed."""
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal other than Ctrl-C asked the program to end, and what was under way is saved; `signal` is its number."""
+
+    def __init__(self, signal: int):
+        self.signal = int(signal)
+        super().__init__(f"signal {self.signal}")
+
+
 def nearest(name: str, known: Iterable[str], *, kind: str) -> ConfigError:
     """The error for an unknown `name`: names the closest known ones, or all of them when none is close.
 

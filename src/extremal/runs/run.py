@@ -16,6 +16,7 @@ from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 from extremal.data.ids import load_dataset
 from extremal.data.transforms import prepare
+from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import take, use_every_core
 from extremal.runs.fitted import fits_of
 from extremal.runs.plan import Plan, check_counts, describe_dataset, read_plan, replicas_of
@@ -59,6 +60,7 @@ class Run:
 
     def policy(self, replica: int = 0, *, target_return: float | None = None) -> Policy:
         """The policy of one replica at the last checkpoint; asked for another return, where `target_return` is given."""
+        keep_programs()
         plan = self.plan
         if not 0 <= replica < len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
@@ -87,6 +89,7 @@ class Run:
         from extremal.evaluation.measures import Evaluation
         from extremal.evaluation.rollout import rollout
 
+        keep_programs()
         plan = self.plan
         where = environment or plan.environment
         if where is None:
@@ -158,6 +161,7 @@ def train(
         MissingExtraError: the simulator is not installed; nothing has been written.
         DivergedError: every replica left the finite numbers.
     """
+    keep_programs()
     use_every_core()
     name, settings = (
         (algorithm, method(algorithm).default) if isinstance(algorithm, str) else (name_of(algorithm), algorithm)
