@@ -10,9 +10,7 @@ A name is imported from its module when it is first asked for, so that a command
 import importlib
 import sys
 
-TYPE_CHECKING = (
-    False  # so written, a type checker knows it; `typing` would take longer to import than all the rest here
-)
+TYPE_CHECKING = False  # a type checker knows it so; `typing` takes longer to import than all the rest here
 if TYPE_CHECKING:
     from extremal.algorithms.awac import AWAC
     from extremal.algorithms.bc import BC
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from extremal.data.check import check_dataset
     from extremal.data.dataset import Card, Dataset
     from extremal.data.ids import load_dataset, save_dataset
+    from extremal.runs.resume import resume
     from extremal.runs.run import Run, load, train
 del TYPE_CHECKING
 
@@ -85,6 +84,7 @@ __all__ = [
     "load",
     "load_dataset",
     "preset",
+    "resume",
     "save_dataset",
     "train",
 ]
@@ -123,6 +123,7 @@ _HOME = {
     "Dataset": "data.dataset",
     "load_dataset": "data.ids",
     "save_dataset": "data.ids",
+    "resume": "runs.resume",
     "Run": "runs.run",
     "load": "runs.run",
     "train": "runs.run",

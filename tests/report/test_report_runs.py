@@ -68,7 +68,10 @@ def damage(name, text):
             damage("metrics.csv", "update,replica,v/loss\n1,0,2.0\n2,0\n"),
             "metrics.csv, line 3: 2 cells, the header has 3",
         ),
-        (damage("evaluations.csv", "update,replica\n1,zero\n"), "evaluations.csv, line 2: could not convert"),
+        (
+            damage("evaluations.csv", "update,replica\n1,zero\n"),
+            "evaluations.csv, line 2: replica is 'zero', expected a number",
+        ),
         (damage("maze.npz", "PK"), "maze.npz is damaged"),
     ],
 )

@@ -34,7 +34,8 @@ _COMMANDS = {  # by name: module in `extremal.cli`, and class there; or a group
 }
 _ABOUT = {  # the groups
     (): "Learn policies from logged data: Extreme Q-Learning and the methods it is measured against.",
-    ("train",): "Train a method on logged data; `extremal train METHOD --help` lists its settings.",
+    ("train",): "Train a method on logged data; `extremal train METHOD --help` lists its settings, and "
+    "`extremal train --resume OUT` goes on with a run.",
     ("data",): "List, check, build, generate, convert and judge datasets.",
 }
 
@@ -65,8 +66,11 @@ def _chosen(words: Sequence[str], group: Mapping[str, Any], *before: str) -> Any
 def _method(words: Sequence[str]) -> Any:
     """`extremal train`: the preset that the words name gives the defaults of the method's options."""
     from extremal.algorithms.registry import METHODS
+    from extremal.cli.resume import Resume, resumes
 
     name = _name(words)
+    if name is None and resumes(words):
+        return _parsed(Resume, words, "train")
     if name is None:
         return _heading(words, {known: f"{method.line}." for known, method in METHODS.items()}, "train")
     if name not in METHODS:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
 from extremal.cli.console import Json, print_json
 from extremal.core.errors import ConfigError
 
-_GOES_ON = "what was saved can be resumed by --resume"
+if TYPE_CHECKING:
+    from extremal.runs.run import Run
+
+GOES_ON = "what was saved can be resumed by --resume"
 
 
 @dataclasses.dataclass
@@ -38,7 +41,11 @@ class TrainOptions:
     holdout: float | None = None
     """Share of episodes kept from training; default: 0.1 where there is no simulator, else 0 (XQL, KLXQL: 0.05)."""
     resume: bool = False
-    """Go on with the run in --out, to the numbers that it would have come to uninterrupted."""
+    """Go on with the run in --out, to the numbers that it would have come to uninterrupted (or `extremal train --resume OUT`)."""
+    unchecked: bool = False
+    """Train although the check of the data (`extremal data check`) calls something wrong."""
+    initial: Annotated[Path | None, arg(name="from", metavar="RUN")] = None
+    """Run of the same method to start from: with its weights in place of fresh ones, and its fitted transforms."""
     json: Json = False
 
 
@@ -57,7 +64,7 @@ def train_command(name: str, preset_name: str | None) -> type:
             hint, value = tuple[hint, ...], (value,)  # type: ignore[valid-type]
         fields.append((field, Annotated[hint, arg(help=docs.get(field, ""))], dataclasses.field(default=value)))
     made = dataclasses.make_dataclass(
-        f"Train{name}", fields, bases=(TrainOptions,), namespace={"run": _train, "goes_on": _GOES_ON}
+        f"Train{name}", fields, bases=(TrainOptions,), namespace={"run": _train, "goes_on": GOES_ON}
     )
     made.__doc__, made.method = f"{known.line}.", name  # type: ignore[attr-defined]
     return made
@@ -67,7 +74,6 @@ def _train(self: Any) -> int:
     from extremal.algorithms.registry import METHODS
     from extremal.cli.progress import bars
     from extremal.io.config import from_json
-    from extremal.report.text import table as runs_table
     from extremal.runs.run import train
 
     default = METHODS[self.method].default
@@ -86,14 +92,23 @@ def _train(self: Any) -> int:
             log_every=self.log_every,
             holdout=self.holdout,
             resume=self.resume,
+            unchecked=self.unchecked,
+            initial=self.initial,
             watch=bar(self.method, self.updates),
         )
-    if self.json:
+    show(run, json=self.json)
+    return 0
+
+
+def show(run: Run, *, json: bool) -> None:
+    """What a finished run came to, and what to do with it."""
+    from extremal.report.text import table as runs_table
+
+    if json:
         print_json(run.summary)
     else:
         print(runs_table([run.path]))
         print(f"\n{run.path}; `extremal report {run.path}` draws it, `extremal.load({str(run.path)!r})` acts with it")
-    return 0
 
 
 def _chosen(flags: Any, cls: type) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:

@@ -4,11 +4,13 @@ ExtremalError
 ├── DataError          logged data that would make training wrong: file, field, row
 ├── SpecError          a method cannot take these observations or actions
 ├── ConfigError        an unknown name or an impossible value in settings, ids or flags
-├── RunError           a run directory that exists, is damaged, or belongs to other settings
+├── RunError           a run directory that exists, is damaged, or belongs to other settings; a file that cannot be written
 ├── DivergedError      every replica of a run left the finite numbers
 ├── SimulatorError     a simulator of another process raised or died
 ├── PeerError          a program of `extremal bench` could not be installed, raised or died
 └── MissingExtraError  an optional package is needed; says which extra installs it
+
+`Stopped` is none of them: like the KeyboardInterrupt that it is, it ends the program.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ class ConfigError(ExtremalError, ValueError):
 
 
 class RunError(ExtremalError):
-    """A run directory that exists already, is damaged, or belongs to other settings."""
+    """A run directory that exists already, is damaged, or belongs to other settings; or a file that cannot be written."""
 
 
 class DivergedError(ExtremalError, ArithmeticError):

@@ -2,30 +2,58 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from extremal.core.errors import RunError
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; what is written there replaces `path` at once on success, and vanishes on failure."""
+    """A temporary path beside `path`; what is written there replaces `path` at once on success, and vanishes on failure.
+
+    Raises:
+        RunError: there is no such place, no right to write there, or no room left; what stood at `path` still does.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from error
     try:
         yield Path(name)
         with open(name, "rb") as written:
             os.fsync(written.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
     finally:
-        Path(name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            Path(name).unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: Exception) -> RunError:
+    """The error for a file or folder that cannot be written, and why."""
+    reason = (getattr(error, "strerror", None) or str(error)).lower()
+    return RunError(
+        f"{str(path)!r} cannot be written: {reason}; make room or the right to write there, or name another"
+    )
+
+
+def leftover_of(entry: str) -> str | None:
+    """The name for which `atomic` gave out the file name `entry`; left there, it is of a process that was killed meanwhile."""
+    match = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}(\.[^.]*)?", entry)
+    return match[1] if match and Path(match[1]).suffix == (match[2] or "") else None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -33,3 +61,26 @@ def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=1, allow_nan=False)
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, kind: type = dict, *, advice: str = "") -> Any:
+    """The value of kind `kind` in a JSON file; None where there is no file.
+
+    Args:
+        advice: what to do about a damaged file, for the message.
+
+    Raises:
+        RunError: it cannot be read, is not JSON, or holds a value of another kind.
+    """
+    advice = f"; {advice}" if advice else ""
+    try:
+        value = json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: {error}{advice}") from error
+    if not isinstance(value, kind):
+        raise RunError(f"{path} is damaged: it holds {type(value).__name__}, expected {kind.__name__}{advice}")
+    return value

@@ -26,7 +26,10 @@ def save(path: Path, tree: Any, *, update: int) -> None:
     """Write the arrays of `tree` and the number of updates behind them, atomically."""
     arrays = {path_name(p): np.asarray(x) for p, x in jax.tree_util.tree_leaves_with_path(tree)}
     with atomic(path) as temporary:
-        save_file(arrays, temporary, metadata={"format": str(FORMAT), "update": str(update)})
+        try:
+            save_file(arrays, temporary, metadata={"format": str(FORMAT), "update": str(update)})
+        except SafetensorError as error:  # a full disk, say
+            raise OSError(str(error)) from error
 
 
 def load(path: Path, like: Any) -> tuple[Any, int]:
@@ -44,7 +47,8 @@ def load(path: Path, like: Any) -> tuple[Any, int]:
             if about.get("format") != str(FORMAT):
                 raise RunError(f"{path}: checkpoint format {about.get('format')!r}; this version reads format {FORMAT}")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+            update = int(about["update"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise RunError(
             f"{path}: not a readable checkpoint ({error}); delete it to fall back on the one before"
         ) from error
@@ -56,4 +60,4 @@ def load(path: Path, like: Any) -> tuple[Any, int]:
     for name, x in expected.items():
         if arrays[name].shape != x.shape or arrays[name].dtype != x.dtype:
             raise RunError(f"{path}: {name} is {arrays[name].dtype}{arrays[name].shape}, expected {x.dtype}{x.shape}")
-    return jax.tree.unflatten(structure, [jnp.asarray(arrays[name]) for name in expected]), int(about["update"])
+    return jax.tree.unflatten(structure, [jnp.asarray(arrays[name]) for name in expected]), update

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from extremal.core.errors import RunError
+from extremal.core.files import read_json
+from extremal.io.log import KEYS, SUMMARY_AGAIN, WITHOUT_DIVERGED, damaged, read_table
 
 Columns = dict[str, np.ndarray]
 
@@ -116,18 +116,19 @@ def read_run(path: Path) -> Run:
     Raises:
         RunError: `path` is no run directory, or a file in it is damaged; names the file and the line.
     """
-    config = _json(path / "config.json")
+    config = read_json(path / "config.json")
     if config is None:
         raise RunError(f"{path} is no run directory: it has no config.json; give the folder that `--out` named")
-    for field in ("method", "replicas", "dataset"):
-        if field not in config:
+    for field, kind in (("method", str), ("replicas", list), ("dataset", dict)):
+        if not isinstance(config.get(field), kind):
             raise RunError(f"{path / 'config.json'} has no '{field}'; the file is damaged or of another format")
-    maze, calibration, summary = path / "maze.npz", path / "calibration.npz", _json(path / "summary.json") or {}
+    maze, calibration = path / "maze.npz", path / "calibration.npz"
+    summary = read_json(path / "summary.json", advice=SUMMARY_AGAIN) or {}
     return Run(
         path=path,
         config=config,
         summary=summary,
-        divergences=summary.get("diverged") or _json(path / "diverged.json", list) or [],
+        divergences=summary.get("diverged") or read_json(path / "diverged.json", list, advice=WITHOUT_DIVERGED) or [],
         metrics=_columns(path / "metrics.csv"),
         evaluations=_columns(path / "evaluations.csv"),
         maze=_arrays(maze) if maze.exists() else None,
@@ -190,37 +191,17 @@ def _told(divergence: Any) -> str:
     return divergence["advice"] if "advice" in divergence else where.format_map(divergence)
 
 
-def _json(path: Path, kind: type = dict) -> Any:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise RunError(f"{path} is damaged: {error}") from error
-    if not isinstance(value, kind):
-        raise RunError(f"{path} is damaged: it holds {type(value).__name__}, expected {kind.__name__}")
-    return value
-
-
 def _columns(path: Path) -> Columns:
     """Columns of a CSV file as float64; an empty cell is NaN, and a missing or empty file has no columns."""
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    if len(rows) < 2:
+    names, rows = read_table(path)
+    if not rows:
         return {}
-    table = np.full((len(rows) - 1, len(rows[0])), np.nan)
-    for number, row in enumerate(rows[1:]):
-        if len(row) != len(rows[0]):
-            raise RunError(
-                f"{path}, line {number + 2}: {len(row)} cells, the header has {len(rows[0])}; the file is cut"
-            )
-        try:
-            table[number] = [float(cell) if cell else np.nan for cell in row]
-        except ValueError as error:
-            raise RunError(f"{path}, line {number + 2}: {error}") from error
-    return dict(zip(rows[0], table.T, strict=True))
+    if missing := [name for name in KEYS if name not in names]:
+        raise damaged(path, 1, f"there is no column {missing[0]!r}")
+    table = [[np.nan if row[name] == "" else row[name] for name in names] for _, row in rows]
+    return dict(zip(names, np.asarray(table, np.float64).T, strict=True))
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
