@@ -12,6 +12,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
 
 from extremal.cli.console import either
+from extremal.cli.places import named
 from extremal.core.errors import nearest
 
 _COMMANDS = {  # by name: module in `extremal.cli`, and class there; or a group
@@ -101,7 +102,7 @@ def _heading(words: Sequence[str], listed: Mapping[str, str | None], *before: st
 
 def _parsed(kind: Any, words: Sequence[str], *before: str, doc: str | None = None) -> Any:
     return tyro.cli(
-        kind,
+        named(kind) if dataclasses.is_dataclass(kind) else kind,
         args=list(words),
         prog=" ".join(["extremal", *before]),
         description=doc,

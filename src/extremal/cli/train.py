@@ -26,6 +26,7 @@ class TrainOptions:
     out: Path
     """Folder of the run; refused if it exists, unless --resume."""
     updates: int = 100_000
+    """Of each replica."""
     seeds: tuple[int, ...] = (1,)
     """One number: how many seeds (0, 1, ...). Several: these seeds."""
     preset: str | None = None
