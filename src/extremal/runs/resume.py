@@ -10,6 +10,7 @@ from extremal.core.errors import RunError
 from extremal.data.dataset import Dataset
 from extremal.data.ids import KINDS, load_dataset
 from extremal.data.transforms import prepare
+from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import use_every_core
 from extremal.runs.extension import extended
 from extremal.runs.fitted import Fitted, fits_of
@@ -48,6 +49,7 @@ def resume(
         ConfigError: fewer updates, or an extension of a method whose phases are shares of them.
         DivergedError: every replica left the finite numbers.
     """
+    keep_programs()
     use_every_core()
     path = Path(path)
     if not (path / "config.json").exists():

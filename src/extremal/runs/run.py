@@ -19,6 +19,7 @@ from extremal.data.dataset import Dataset
 from extremal.data.ids import load_dataset
 from extremal.data.kinds import Actions, agree
 from extremal.data.transforms import prepare
+from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import take, use_every_core
 from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io.log import SUMMARY_AGAIN
@@ -76,6 +77,7 @@ class Run:
 
     def policy(self, replica: int = 0, *, target_return: float | None = None) -> Policy:
         """The policy of one replica at the last checkpoint; asked for another return, where `target_return` is given."""
+        keep_programs()
         plan, replica = self.plan, admitted("replica", replica, CountOrNone)
         if replica >= len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
@@ -118,6 +120,7 @@ class Run:
             raise ConfigError(f"{self.path} cannot be evaluated without a simulator; name one: --environment ID")
         where = named(environment) or plan.environment
         make = maker(environment, plan)
+        keep_programs()
         states, _, _ = load_checkpoint(plan, self.path)
         found = [
             rollout(
@@ -200,6 +203,7 @@ def train(
     """
     updates, episodes, log_every = options(updates=updates, episodes=episodes, log_every=log_every)
     evaluate_every, holdout, max_steps = options(evaluate_every=evaluate_every, holdout=holdout, max_steps=max_steps)
+    keep_programs()
     use_every_core()
     settings = method(algorithm).default if isinstance(algorithm, str) else algorithm
     replicas = replicas_of(settings, seeds, sweep or {})
