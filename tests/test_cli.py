@@ -249,7 +249,7 @@ def test_train_report_and_evaluate(run, log, tmp_path):
 def test_a_run_in_a_maze_is_evaluated(run, tmp_path):
     pytest.importorskip("mujoco", reason="needs MuJoCo")
     id, path = f"npz:{tmp_path / 'maze.npz'}", tmp_path / "run"
-    assert run("data", "generate", "pointmaze-umaze-goal", "--out", id, "--rows", 500)[0] == 0
+    assert run("data", "generate", "pointmaze-umaze-goal", "--out", id, "--rows", 2000)[0] == 0
     code, out, _ = run("train", "bc", *flags(dataset=id, out=path, episodes=1, **QUICK), "--json")
     assert code == 0
     assert {r["metric"] for r in json.loads(out)["results"]} >= {"success_rate", "return"}

@@ -36,6 +36,7 @@ from extremal.core.policy import Policy
 from extremal.data.check import check_dataset
 from extremal.data.dataset import Card, Dataset
 from extremal.data.ids import load_dataset, save_dataset
+from extremal.runs.resume import resume
 from extremal.runs.run import Run, load, train
 
 __version__ = "0.1.0"
@@ -75,6 +76,7 @@ __all__ = [
     "load",
     "load_dataset",
     "preset",
+    "resume",
     "save_dataset",
     "train",
 ]

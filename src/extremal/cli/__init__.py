@@ -16,6 +16,7 @@ from extremal.cli.console import either
 from extremal.cli.data import Data
 from extremal.cli.reproduce import Reproduce
 from extremal.cli.results import Algorithms, Demo, Evaluate, Report
+from extremal.cli.resume import Resume, resumes
 from extremal.cli.sweep import Sweep
 from extremal.cli.train import train_command
 from extremal.core.errors import ExtremalError, nearest
@@ -54,6 +55,8 @@ def _commands(argv: Sequence[str]) -> Any:
 
     words = [word for a in argv for word in (a.split("=", 1) if a.startswith("--preset=") else [a])]
     wanted = next((b for a, b in itertools.pairwise(words) if a == "--preset"), None)
+    if argv[:1] == ["train"] and resumes(argv[1:]):
+        return either({"train": Resume, "data": Data})
     asked = argv[1] if len(argv) > 1 and argv[0] == "train" and not argv[1].startswith("-") else None
     if asked is not None and asked not in METHODS:
         raise nearest(asked, METHODS, kind="method")
@@ -61,7 +64,10 @@ def _commands(argv: Sequence[str]) -> Any:
     made = dataclasses.make_dataclass(
         "Train", [("method", either(methods))], namespace={"run": lambda self: self.method.run()}
     )
-    made.__doc__ = "Train a method on logged data; `extremal train METHOD --help` lists its settings."
+    made.__doc__ = (
+        "Train a method on logged data; `extremal train METHOD --help` lists its settings, and `extremal train --resume OUT` goes on "
+        "with a run."
+    )
     return either(
         {
             "demo": Demo,

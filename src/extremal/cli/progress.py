@@ -30,14 +30,18 @@ def bars() -> Iterator[Callable[[str, int], Watcher]]:
     with _progress() as progress:
 
         def bar(name: str, updates: int) -> Watcher:
-            task = progress.add_task(name, total=updates, note="compiling")
+            task = progress.add_task(name, total=updates, note="reading the data")
             known: dict[str, float] = {}
 
             def watch(update: int, metrics: dict[str, Any]) -> None:
+                for sentence in metrics.get("warnings", ()):
+                    progress.console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
                 known.update(metrics)
                 note = f"{known['updates_per_second']:,.0f} updates/s" if "updates_per_second" in known else ""
                 if "fitting" in metrics:
                     note = f"fitting {metrics['fitting']}"
+                if "compiling" in metrics:
+                    note = "compiling"
                 if "health" in known:
                     note += f", {known['health']}"
                 if "evaluation" in known:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from extremal.cli.console import Json, print_json
+from extremal.cli.console import Json, Said, print_json
 from extremal.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from extremal.runs.run import Run
 
 
 @dataclasses.dataclass
@@ -20,6 +23,7 @@ class TrainOptions:
     """Id of the data, e.g. pointmaze-medium-goal or npz:mine.npz (`extremal data list`)."""
     out: Path
     """Folder of the run; refused if it exists, unless --resume."""
+    actions: Said = None
     updates: int = 100_000
     seeds: tuple[int, ...] = (1,)
     """One number: how many seeds (0, 1, ...). Several: these seeds."""
@@ -39,7 +43,11 @@ class TrainOptions:
     holdout: float | None = None
     """Share of episodes kept from training; default: 0.1 where there is no simulator, else 0 (XQL, KLXQL: 0.05)."""
     resume: bool = False
-    """Go on with the run in --out, to the numbers that it would have come to uninterrupted."""
+    """Go on with the run in --out, to the numbers that it would have come to uninterrupted (or `extremal train --resume OUT`)."""
+    unchecked: bool = False
+    """Train although the check of the data (`extremal data check`) calls something wrong."""
+    initial: Annotated[Path | None, arg(name="from", metavar="RUN")] = None
+    """Run of the same method to start from: with its weights in place of fresh ones, and its fitted transforms."""
     json: Json = False
 
 
@@ -67,8 +75,8 @@ def train_command(name: str, preset_name: str | None) -> type:
 def _train(self: Any) -> int:
     from extremal.algorithms.registry import METHODS
     from extremal.cli.progress import bars
+    from extremal.data.kinds import parse
     from extremal.io.config import from_json
-    from extremal.report.text import table as runs_table
     from extremal.runs.run import train
 
     default = METHODS[self.method].default
@@ -82,20 +90,30 @@ def _train(self: Any) -> int:
             sweep=swept,
             seeds=self.seeds[0] if len(self.seeds) == 1 else self.seeds,
             environment=self.environment,
+            actions=parse(self.actions),
             evaluate_every=self.evaluate_every,
             episodes=self.episodes,
             max_steps=self.max_steps,
             log_every=self.log_every,
             holdout=self.holdout,
             resume=self.resume,
+            unchecked=self.unchecked,
+            initial=self.initial,
             watch=bar(self.method, self.updates),
         )
-    if self.json:
+    show(run, json=self.json)
+    return 0
+
+
+def show(run: Run, *, json: bool) -> None:
+    """What a finished run came to, and what to do with it."""
+    from extremal.report.text import table as runs_table
+
+    if json:
         print_json(run.summary)
     else:
         print(runs_table([run.path]))
         print(f"\n{run.path}; `extremal report {run.path}` draws it, `extremal.load({str(run.path)!r})` acts with it")
-    return 0
 
 
 def _chosen(flags: Any, cls: type) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:

@@ -50,9 +50,10 @@ def unwritable(path: Path, error: Exception) -> RunError:
     )
 
 
-def is_leftover(entry: str, name: str) -> bool:
-    """Whether the file name `entry` is one that `atomic` gives out for `name`: of a process that was killed in the middle."""
-    return re.fullmatch(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}{re.escape(Path(name).suffix)}", entry) is not None
+def leftover_of(entry: str) -> str | None:
+    """The name for which `atomic` gave out the file name `entry`; left there, it is of a process that was killed meanwhile."""
+    match = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}(\.[^.]*)?", entry)
+    return match[1] if match and Path(match[1]).suffix == (match[2] or "") else None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from extremal.core.checked import admitted
-from extremal.core.errors import DivergedError, SpecError
+from extremal.core.errors import ConfigError, DivergedError, SpecError
 from extremal.core.policy import Policy
 from extremal.core.ranges import Count, CountOrNone, Seed
 from extremal.envs.make import make

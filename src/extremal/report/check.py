@@ -13,11 +13,19 @@ def check_text(report: Mapping[str, Any]) -> str:
     """Figures, one a line, then the findings with their advice, errors first."""
     lines = [report["name"], *(f"  {name:28} {value}" for name, value in _lines(report["figures"]))]
     for finding in report["findings"]:
-        rows = f" (rows {', '.join(map(str, finding['rows']))})" if finding["rows"] else ""
-        lines += ["", f"{finding['level']}: {finding['says']}{rows}", f"  {finding['advice']}"]
+        lines += ["", f"{finding['level']}: {finding['says']}{_rows(finding)}", f"  {finding['advice']}"]
     errors = sum(finding["level"] == "error" for finding in report["findings"])
     verdict = f"{errors} finding(s) that make training wrong" if errors else "nothing that makes training wrong"
     return "\n".join([*lines, "", verdict])
+
+
+def finding_text(finding: Mapping[str, Any]) -> str:
+    """One finding as one sentence: what it is, in which rows, and what to do."""
+    return f"{finding['says']}{_rows(finding)}: {finding['advice']}"
+
+
+def _rows(finding: Mapping[str, Any]) -> str:
+    return f" (rows {', '.join(map(str, finding['rows']))})" if finding["rows"] else ""
 
 
 def _lines(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

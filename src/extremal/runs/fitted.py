@@ -8,18 +8,18 @@ are not there yet are fitted together. Of two processes that want the same at on
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extremal.core.errors import DivergedError
+from extremal.core.files import unwritable
+from extremal.core.lock import alone
 from extremal.core.types import Transform
-from extremal.data import cache
+from extremal.data import cache, transforms
 from extremal.data.dataset import Dataset
 from extremal.engine.replicas import stack, take
 from extremal.io import config
@@ -43,21 +43,25 @@ class Fitted:
     def folder(self) -> Path:
         return cache.folder() / "fitted" / f"{self.name}-{self.digest[:16]}"
 
-    def networks(self, data: Dataset, seeds: Sequence[int], transforms: Sequence[Transform], *, watch: Watcher) -> Any:
+    def networks(self, data: Dataset, seeds: Sequence[int], fitted: Sequence[Transform], *, watch: Watcher) -> Any:
         """[R, ...] one network a seed; a seed that stands twice (in a sweep) gets the same one twice.
 
         Args:
-            transforms: of the method, fitted: what it and the network see is in the same units.
+            fitted: transforms of the method; what it and the network see is in the same units.
 
         Raises:
             DivergedError: the fit left the finite numbers, for one seed or for all.
         """
         from extremal.runs.train import read_diverged
 
-        with _alone(self.folder):
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+        with alone(self.folder, wait=True):
             known = self._known()
             if missing := [seed for seed in dict.fromkeys(seeds) if seed not in known]:
-                path = self._fit(data, missing, transforms, watch)
+                path = self._fit(data, missing, fitted, watch)
                 known = self._known()
                 if not set(seeds) <= known.keys():
                     raise DivergedError(f"{path}: " + "; ".join(found.advice for found in read_diverged(path)))
@@ -76,7 +80,7 @@ class Fitted:
             found |= {seed: take(networks, r) for r, seed in enumerate(plan.seeds) if alive[r]}
         return found
 
-    def _fit(self, data: Dataset, seeds: Sequence[int], transforms: Sequence[Transform], watch: Watcher) -> Path:
+    def _fit(self, data: Dataset, seeds: Sequence[int], fitted: Sequence[Transform], watch: Watcher) -> Path:
         """The run that they are in."""
         from extremal.runs.run import train
 
@@ -93,22 +97,17 @@ class Fitted:
             holdout=HELD_OUT if data.episodes > 1 else 0.0,
             resume=True,
             watch=told,
-            transforms=transforms,
+            transforms=fitted,
         )
         return run.path
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time; the others wait."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def fits_of(settings: Any, data: Dataset, holdout: float, known: Sequence[Transform] = ()) -> dict[str, Fitted]:
+    """What a method wants fitted beforehand; most want nothing.
 
-
-def fits_of(settings: Any, data: Dataset, holdout: float) -> dict[str, Fitted]:
-    """What a method wants fitted beforehand; most want nothing."""
+    Args:
+        known: transforms that were fitted to other data.
+    """
     if not hasattr(settings, "fits"):
         return {}
     version = importlib.metadata.version("extremal")
@@ -116,6 +115,7 @@ def fits_of(settings: Any, data: Dataset, holdout: float) -> dict[str, Fitted]:
     for name, fit in settings.fits().items():
         kind, values = type(fit.settings).__name__, config.to_json(fit.settings)
         recipe = [version, kind, values, fit.updates, data.hash(), holdout, HELD_OUT]
+        recipe += [transforms.to_json(transform) for transform in known]
         digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
         found[name] = Fitted(name, fit.settings, fit.updates, digest)
     return found

@@ -28,7 +28,8 @@ def alarms(rows: Sequence[Row], settings: Sequence[Mapping[str, Any]], updates: 
     Args:
         settings: of each replica.
     """
-    last = {int(row["replica"]): row for row in rows if "v/kl" in row and int(row["update"]) >= BURN_IN * updates}
+    judged = [row for row in rows if row.get("v/kl", "") != "" and int(row["update"]) >= BURN_IN * updates]
+    last = {int(row["replica"]): row for row in judged}
     found = []
     for replica, row in last.items():
         measured = [
@@ -78,9 +79,10 @@ def _held_out(measured: Sequence[Row], target: float | None) -> list[str]:
 
 def _trained(row: Row) -> list[str]:
     said = []
-    if (_number(row.get("v/clipped")) or 0.0) > CLIPPED:
+    clipped = _number(row.get("v/clipped"))
+    if clipped is not None and clipped > CLIPPED:
         said.append(
-            f"{100 * row['v/clipped']:.0f} % of the density ratios are at their bound; a larger clip or less greed helps"
+            f"{100 * clipped:.0f} % of the density ratios are at their bound; a larger clip or less greed helps"
         )
     share = _number(row.get("pi/effective_share"))
     if share is not None and share < ESTIMATED:

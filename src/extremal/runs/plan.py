@@ -6,6 +6,8 @@ import dataclasses
 import importlib.metadata
 import itertools
 import json
+import operator
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,11 +20,12 @@ from extremal.algorithms.registry import method
 from extremal.core.algorithm import Algorithm
 from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, RunError, nearest
-from extremal.core.files import write_json
+from extremal.core.files import read_json, write_json
 from extremal.core.ranges import Count, Part, Range, Seed
 from extremal.core.types import Spec, Transform
 from extremal.data import transforms
 from extremal.data.dataset import Dataset
+from extremal.data.kinds import Actions
 from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io import config
 
@@ -57,6 +60,16 @@ class Plan:
     fits: Mapping[str, str] = dataclasses.field(
         default_factory=dict
     )  # networks fitted before: what they come from, as a hash
+    source: Mapping[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # where the data came from: id or not, and its folder
+    check: Mapping[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # what the check of the data found that is no note
+    initial: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # the run whose weights it starts from
+    extensions: tuple[
+        Mapping[str, Any], ...
+    ] = ()  # from, to and at so many updates, and which schedules were laid anew
 
     @property
     def seeds(self) -> list[int]:
@@ -91,6 +104,10 @@ class Plan:
             "max_steps": self.max_steps,
             "holdout": self.holdout,
             "fits": dict(self.fits),
+            "source": dict(self.source),
+            "check": dict(self.check),
+            "initial": dict(self.initial),
+            "extensions": [dict(extension) for extension in self.extensions],
             "versions": versions(),
         }
 
@@ -105,17 +122,18 @@ def read_plan(path: Path) -> Plan:
         RunError: there is no run, its settings are damaged, or it was written by a version with another format.
     """
     try:
-        value = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} holds no run: config.json cannot be read ({error})") from error
-    if not isinstance(value, dict):
-        raise RunError(f"{path}: config.json is damaged: it holds no settings")
+        value = read_json(path / "config.json")
+    except RunError as error:
+        raise RunError(f"{path} holds no run that can be read: {error}") from error
+    if value is None:
+        raise RunError(f"{path} holds no run: it has no config.json")
     if value.get("format") != FORMAT:
         raise RunError(f"{path}: run format {value.get('format')!r}; this version reads format {FORMAT}")
     try:
         return _plan(value)
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{path}: config.json is damaged: {type(error).__name__} {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = error if isinstance(error, ValueError) else f"{type(error).__name__} {error}"
+        raise RunError(f"{path}: config.json is damaged: {reason}") from error
 
 
 def _plan(value: Mapping[str, Any]) -> Plan:
@@ -134,8 +152,13 @@ def _plan(value: Mapping[str, Any]) -> Plan:
         ),
         prepare=tuple(transforms.from_json(t) for t in value["prepare"]),
         fits=value.get("fits", {}),
-        max_steps=value.get("max_steps", MAX_STEPS),
-        **{name: value[name] for name in ("updates", "evaluate_every", "log_every", "episodes", "holdout")},
+        source=value.get("source", {}),
+        check=value.get("check", {}),
+        initial=value.get("initial", {}),
+        extensions=tuple(value.get("extensions", ())),
+        max_steps=operator.index(value.get("max_steps", MAX_STEPS)),
+        **{name: operator.index(value[name]) for name in ("updates", "evaluate_every", "log_every", "episodes")},
+        holdout=float(value["holdout"]),
     )
 
 
@@ -191,6 +214,13 @@ def describe_dataset(dataset: Dataset, *, id: str, environment: str | None) -> d
         "recipe": json.loads(card.recipe) if card.recipe else {},
         "statistics": dataset.statistics(),
     }
+
+
+def source_of(dataset: Dataset | str, actions: Actions | None) -> dict[str, Any]:
+    """Where the data of a run came from: an object of a Python program, or an id, read in a folder, with what was said of actions."""
+    if not isinstance(dataset, str):
+        return {"dataset": "object"}
+    return {"dataset": "id", "folder": os.getcwd()} | ({} if actions is None else {"actions": actions})
 
 
 def versions() -> dict[str, str]:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extremal.algorithms.registry import method, name_of
 from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, RunError
+from extremal.core.files import read_json
 from extremal.core.policy import Policy
 from extremal.core.ranges import CountOrNone, Seed
 from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 from extremal.data.ids import load_dataset
+from extremal.data.kinds import Actions, agree
 from extremal.data.transforms import prepare
 from extremal.engine.replicas import take, use_every_core
 from extremal.evaluation.rollout import MAX_STEPS
+from extremal.io.log import SUMMARY_AGAIN
+from extremal.runs.checked import checked, tell
 from extremal.runs.fitted import fits_of
-from extremal.runs.plan import Plan, describe_dataset, options, read_plan, replicas_of
+from extremal.runs.folder import claimed
+from extremal.runs.going import Parts, go
+from extremal.runs.initial import origin_of, record_of
+from extremal.runs.plan import Plan, describe_dataset, options, read_plan, replicas_of, source_of
+from extremal.runs.same import check_data, check_same
 from extremal.runs.simulator import NO_SIMULATOR, check_simulator, maker, named
-from extremal.runs.train import Training, Watcher, checkpoints, evaluation_seed, load_checkpoint
+from extremal.runs.train import Watcher, checkpoints, evaluation_seed, finished, load_checkpoint
 
 if TYPE_CHECKING:
     from extremal.evaluation.measures import Evaluation
@@ -35,9 +42,12 @@ LEAST_EPISODES = 40  # with fewer, a method's own wish to hold some out is not h
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run on disk."""
+    """A run on disk, in the folder `path` (a `str` or a `Path`)."""
 
     path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
 
     @property
     def plan(self) -> Plan:
@@ -48,14 +58,17 @@ class Run:
         """summary.json: results at the last checkpoint, with intervals over seeds.
 
         Raises:
-            RunError: the run is not finished.
+            RunError: the run is not finished, or the file is damaged.
         """
-        file = self.path / "summary.json"
-        if not file.exists():
-            raise RunError(
-                f"{self.path} is not finished; `extremal train ... --out {self.path} --resume` goes on with it"
-            )
-        return json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(self.path / "summary.json", advice=SUMMARY_AGAIN)
+        if found is None:
+            raise RunError(f"{self.path} is not finished; `extremal train --resume {self.path}` goes on with it")
+        return found
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has come to its last update."""
+        return finished(self.path)
 
     @property
     def results(self) -> list[dict[str, Any]]:
@@ -143,6 +156,7 @@ def train(
     out: str | os.PathLike[str],
     sweep: Mapping[str, Sequence[float]] | None = None,
     environment: Simulator | None = None,
+    actions: Actions | None = None,
     evaluate_every: int | None = None,
     episodes: int = 20,
     max_steps: int = MAX_STEPS,
@@ -151,6 +165,8 @@ def train(
     resume: bool = False,
     watch: Watcher = lambda update, metrics: None,
     transforms: Sequence[Transform] = (),
+    unchecked: bool = False,
+    initial: str | os.PathLike[str] | None = None,
 ) -> Run:
     """Train to the end and leave everything in `out`.
 
@@ -161,6 +177,7 @@ def train(
         sweep: several values per setting; every combination is trained with every seed, as replicas of one program.
         environment: where to evaluate, instead of the dataset's own: a name, or a function that makes a new environment at
             each call; "none": train without a simulator.
+        actions: "discrete", "continuous" or the number of choices, where `dataset` is an id of data that do not declare it.
         evaluate_every: updates between evaluations, which are also the checkpoints; default: a tenth of `updates`.
         episodes: per evaluation and replica. max_steps: of an episode, which is cut there if it has not ended.
         log_every: updates that a row of metrics.csv averages over.
@@ -168,65 +185,91 @@ def train(
             twentieth for a method whose health shows on them.
         resume: go on with the run in `out`, to the numbers that it would have come to uninterrupted.
         watch: called as `watch(update, metrics)` after every chunk.
-        transforms: fitted ones, of another run on this data, instead of the method's own of the same kind.
+        transforms: fitted ones, of another run on this data, which had it checked, instead of the method's own of the same kind.
+        unchecked: train although the check of the data (`check_dataset`) calls something wrong.
+        initial: the folder of a run of the same method: start with its networks and slow copies, in place of fresh ones, and keep
+            its fitted transforms; optimisers are fresh, and updates count from 0. Each seed takes the replica of its place, or all
+            the only one.
 
     Raises:
-        RunError: `out` exists and `resume` is false, or belongs to another run.
-        ConfigError, SpecError, DataError: something does not fit; nothing has been written.
+        RunError: `out` exists and `resume` is false, is no place for a run, belongs to another run, or is in use; or the disk is
+            full, and the run goes on from its last checkpoint by `resume`.
+        ConfigError, SpecError, DataError: something does not fit, or the check calls the data wrong; nothing has been written.
         MissingExtraError: the simulator is not installed; nothing has been written.
         DivergedError: every replica left the finite numbers.
     """
     updates, episodes, log_every = options(updates=updates, episodes=episodes, log_every=log_every)
     evaluate_every, holdout, max_steps = options(evaluate_every=evaluate_every, holdout=holdout, max_steps=max_steps)
     use_every_core()
-    name, settings = (
-        (algorithm, method(algorithm).default) if isinstance(algorithm, str) else (name_of(algorithm), algorithm)
-    )
+    settings = method(algorithm).default if isinstance(algorithm, str) else algorithm
     replicas = replicas_of(settings, seeds, sweep or {})
-    identifier = dataset if isinstance(dataset, str) else dataset.card.name
-    data = load_dataset(dataset) if isinstance(dataset, str) else dataset
-    path = Path(out)
-    if path.exists() and not resume and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(f"{path} exists; choose another --out, or go on with it by --resume")
-    described = describe_dataset(data, id=identifier, environment=named(environment))
-    if environment == NO_SIMULATOR:
-        described["environment"] = None
-    share = _share(settings, data, described["environment"]) if holdout is None else holdout
-    kept, held_out = data.split(share) if share else (data, None)
-    base = settings.algorithm(data.spec, updates=updates)
-    fitted, prepared = prepare(base.prepare, kept, known=transforms)
-    fits = fits_of(settings, data, share)
-    plan = Plan(
-        method=name,
-        settings=settings,
-        replicas=replicas,
-        dataset=described,
-        spec=data.spec,
-        prepare=fitted,
-        updates=updates,
-        evaluate_every=evaluate_every or max(updates // 10, 1),
-        log_every=min(log_every, updates),
-        episodes=episodes,
-        max_steps=max_steps,
-        holdout=share,
-        fits={fitted_name: fit.digest for fitted_name, fit in fits.items()},
-    )
-    check_simulator(environment, plan)
-    if resume and (path / "config.json").exists():
-        _check_same(plan, read_plan(path), path)
-    else:
-        plan.save(path)
-    if held_out is not None:
-        for transform in fitted:
-            held_out = transform.apply(held_out)
-    given = (
-        {} if checkpoints(path) else {n: fit.networks(kept, plan.seeds, fitted, watch=watch) for n, fit in fits.items()}
-    )
-    simulator = maker(environment, plan) if plan.environment is not None else None
-    Training(
-        plan=plan, path=path, data=prepared, held_out=held_out, watch=watch, given=given, simulator=simulator
-    ).run()
+    path, new = Path(out), not transforms  # else another run on this data had it checked
+    with claimed(path, resume=resume):
+        data = load_dataset(dataset, actions=actions) if isinstance(dataset, str) else dataset
+        agree(data.card, actions)
+        described = _described(data, dataset, named(environment))
+        before = _begun(path, described["hash"])
+        share = _share(settings, data, described["environment"]) if holdout is None else holdout
+        kept, held_out = data.split(share) if share else (data, None)
+        base = settings.algorithm(data.spec, updates=updates)
+        origin = None if initial is None or before is not None else origin_of(Path(initial))
+        if origin is not None:
+            origin.check(settings, data.spec, base)
+            transforms = origin.plan.prepare
+        elif before is not None and before.initial:
+            transforms = before.prepare
+        fitted, prepared = prepare(base.prepare, kept, known=transforms)
+        plan = Plan(
+            method=algorithm if isinstance(algorithm, str) else name_of(algorithm),
+            settings=settings,
+            replicas=replicas,
+            dataset=described,
+            spec=data.spec,
+            prepare=fitted,
+            updates=updates,
+            evaluate_every=max(updates // 10, 1) if evaluate_every is None else evaluate_every,
+            log_every=min(log_every, updates),
+            episodes=episodes,
+            max_steps=max_steps,
+            holdout=share,
+            source=source_of(dataset, actions),
+            initial={} if initial is None else record_of(Path(initial), origin, before),
+        )
+        check_simulator(environment, plan)
+        if before is not None:
+            check_same(dataclasses.replace(plan, fits=before.fits), before, path)
+            plan, fits = before, {}  # whatever was fitted is in the checkpoint
+        else:
+            fits = fits_of(settings, data, share, () if origin is None else origin.foreign(plan))
+            more = () if origin is None else origin.findings(kept)
+            found = checked(data, hash=described["hash"], unchecked=unchecked, more=more) if new else {}
+            plan = dataclasses.replace(
+                plan, check=found, fits={fitted_name: fit.digest for fitted_name, fit in fits.items()}
+            )
+            plan.save(path)
+            tell(plan.check, watch)
+        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin, environment)
     return Run(path)
+
+
+def _described(data: Dataset, dataset: Dataset | str, environment: str | None) -> dict[str, Any]:
+    """What config.json keeps of the data and of where they are evaluated."""
+    id = dataset if isinstance(dataset, str) else data.card.name
+    described = describe_dataset(data, id=id, environment=environment)
+    return described | {"environment": None} if environment == NO_SIMULATOR else described
+
+
+def _begun(path: Path, hash: str) -> Plan | None:
+    """The plan of the run that is to be gone on with; None where there is none, or where it has no checkpoint yet.
+
+    Raises:
+        RunError: its config.json is damaged, or its data changed.
+    """
+    plan = read_plan(path) if (path / "config.json").exists() else None
+    if plan is None or not checkpoints(path):
+        return None
+    check_data(hash, plan, path)
+    return plan
 
 
 def _share(settings: Any, data: Dataset, environment: str | None) -> float:
@@ -234,25 +277,3 @@ def _share(settings: Any, data: Dataset, environment: str | None) -> float:
     if environment is None:
         return HELD_OUT
     return getattr(settings, "held_out_share", 0.0) if data.episodes >= LEAST_EPISODES else 0.0
-
-
-def _check_same(plan: Plan, before: Plan, path: Path) -> None:
-    """A run goes on only as what it began as."""
-    new, old = plan.to_json(), before.to_json()
-    differ = [name for part in new.keys() - {"versions"} for name in _differing(part, new[part], old[part])]
-    if differ and checkpoints(path):
-        raise RunError(
-            f"{path} was begun with {', '.join(sorted(differ))}; resume with the same ones, or choose another --out"
-        )
-    if differ:
-        plan.save(path)
-
-
-def _differing(part: str, new: Any, old: Any) -> Iterator[str]:
-    """What differs in one part of a plan: `beta 1.0 (now 2.0)` for a setting, the name alone where values are long."""
-    if isinstance(new, Mapping) and isinstance(old, Mapping):
-        for name in new.keys() | old.keys():
-            yield from _differing(f"{part}.{name}", new.get(name), old.get(name))
-    elif json.dumps(new) != json.dumps(old):
-        short = all(isinstance(value, str | int | float | None) for value in (new, old))
-        yield f"{part} {old} (now {new})" if short else f"other {part}"

@@ -35,10 +35,12 @@ def summary(
     evaluate_seconds: float,
 ) -> dict[str, Any]:
     """summary.json; its results hold one entry per metric and swept combination, over the seeds that did not diverge."""
-    last = max((int(row["update"]) for row in metrics), default=0)
-    train_seconds = sum({int(row["update"]): float(row["seconds"]) for row in metrics}.values())
-    finished = {int(row["replica"]) for row in metrics if int(row["update"]) == last}
-    rate = len(plan.replicas) * last / train_seconds if train_seconds > 0 else 0.0
+    last = max((int(row["update"]) for row in (*metrics, *evaluations)), default=0)
+    finished = {int(row["replica"]) for row in (*metrics, *evaluations) if int(row["update"]) == last}
+    chunks = {int(row["update"]): (float(row["seconds"]), float(row["updates_per_second"])) for row in metrics}
+    train_seconds = sum(seconds for seconds, _ in chunks.values())
+    updates = sum(seconds * rate for seconds, rate in chunks.values())  # of those that metrics.csv tells of
+    rate = updates / train_seconds if train_seconds > 0 else 0.0
     results = []
     for overrides, group in _groups(plan):
         members = [r for r in group if r in finished]  # one that diverged has no result; `diverged` tells of it
@@ -110,13 +112,14 @@ def _per_seed(
     final = [row for row in evaluations if int(row["update"]) == last]
     mine = [[row for row in final if int(row["replica"]) == r] for r in members]
     for column, metric in _MEASURES.items():
-        values = [[float(row[column]) for row in rows if row[column] != ""] for rows in mine]
+        values = [[float(row[column]) for row in rows if row.get(column, "") != ""] for rows in mine]
         if all(values):
             found[metric] = [float(np.mean(v)) for v in values]
     if plan.environment is None:
         rows = [next(m for m in metrics if int(m["update"]) == last and int(m["replica"]) == r) for r in members]
         for column in sorted({name for row in rows for name in row if name.startswith("heldout/")}):
-            found[column] = [float(row[column]) for row in rows]
+            if all(row.get(column, "") != "" for row in rows):
+                found[column] = [float(row[column]) for row in rows]
     return found
 
 

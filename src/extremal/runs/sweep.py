@@ -38,6 +38,7 @@ TRAINING: dict[str, Any] = {
     "log_every": int,
     "holdout": float | int,
     "environment": str,
+    "actions": str | int,
 }
 
 
@@ -127,7 +128,7 @@ def run_sweep(programs: Sequence[Program], out: Path, *, follow: Follow) -> list
     """
     require("matplotlib", extra="report", purpose="the picture of a sweep")
     for name in dict.fromkeys(program.dataset for program in programs):
-        spec = load_dataset(name).spec
+        spec = load_dataset(name, actions=programs[0].training.get("actions")).spec
         for program in programs:
             if program.dataset == name:
                 program.settings.algorithm(spec, updates=program.training["updates"])

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +14,7 @@ import numpy as np
 
 from extremal.core.algorithm import Algorithm
 from extremal.core.errors import DivergedError, RunError
-from extremal.core.files import atomic, write_json
+from extremal.core.files import atomic, read_json, write_json
 from extremal.core.policy import Policy
 from extremal.core.types import Sampler
 from extremal.data.dataset import Dataset
@@ -25,10 +23,11 @@ from extremal.engine.replicas import init_replicas, run_keys, stack, take
 from extremal.evaluation.claims import discounted_returns, gap_expansion, policy_value, predicted_values
 from extremal.evaluation.scores import normalised
 from extremal.io import checkpoint
-from extremal.io.log import Table
+from extremal.io.log import WITHOUT_DIVERGED, Table
 from extremal.runs.calibration import save_calibration
 from extremal.runs.health import shown as health_shown
 from extremal.runs.plan import Plan
+from extremal.runs.stopping import asked_to_stop, ended_by
 from extremal.runs.summary import summary
 
 if TYPE_CHECKING:
@@ -38,11 +37,16 @@ KEPT = 2  # checkpoints
 SHOWN_EVERY = 10.0  # seconds between two writings of metrics.csv, so that a run can be followed between checkpoints
 DRAWN = 6  # trajectories of the last evaluation of the first replica, for the picture of a maze
 HELD_OUT_ROWS = 4096  # steps at most, in the batch on which held-out losses are measured
+_DIVERGENCE = {"replica": int, "update": int, "metric": str}  # an entry of diverged.json
 CLAIMED_ROWS = 512  # in that on which a critic is asked; acting may draw a hundred actions for each
 
 
 class Watcher(Protocol):
-    """Is told how a run goes on; the command line draws a progress bar from it."""
+    """Is told how a run goes on; the command line draws a progress bar from it.
+
+    After a chunk `metrics` holds its means, and after an evaluation `evaluation`. Before the first chunk come `warnings`, what the
+    check of the data found; `fitting`, of a network that is fitted beforehand; and `compiling`, once nothing can be refused any more.
+    """
 
     def __call__(self, update: int, metrics: dict[str, Any]) -> None: ...
 
@@ -68,59 +72,77 @@ class Training:
     watch: Watcher
     given: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # networks [R, ...] that were fitted before
     simulator: Callable[[], Any] | None = None  # makes the environment that `plan` names
+    begin: Callable[[Any], Any] = lambda states: states  # of fresh states [R, ...], those to start from
 
     def __post_init__(self) -> None:
         self.algorithms = [self.plan.algorithm(r) for r in range(len(self.plan.replicas))]
-        self.metrics = Table(self.path / "metrics.csv")
-        self.evaluations = Table(self.path / "evaluations.csv")
+        self.metrics = Table(self.path / "metrics.csv", needs=("seconds", "updates_per_second"))
+        self.evaluations = Table(self.path / "evaluations.csv", needs=("return",))
         self.diverged: list[Divergence] = []
         self.compile_seconds = self.evaluate_seconds = 0.0
         self.judge = ThreadPoolExecutor(1, "evaluation")
         self.judged: tuple[Progress, Future[Judgement]] | None = None  # the evaluation under way, and of what
         self.shown = time.perf_counter()
+        self.logged = 0  # update of the last chunk
 
     def run(self) -> None:
         """From the last checkpoint, or from the start, to the end.
 
         Raises:
             DivergedError: no replica is left; the last good checkpoint stays.
+            RunError: what there is to go on with is damaged, or the disk is full; the last checkpoint stays.
         """
         plan, (init, keys) = self.plan, run_keys(self.plan.seeds)
         algorithms = stack(self.algorithms)
-        start, states, alive = self._resume(algorithms, init)
-        if start == plan.updates and (self.path / "summary.json").exists():
+        self.logged, states, alive = self._resume(algorithms, init)
+        if self.logged == plan.updates and finished(self.path):
             return
         self._check_alive(alive)
-        with _asked_to_stop() as stopping, self.judge:
+        if self.logged < plan.updates:
+            self.watch(self.logged, {"compiling": plan.method})
+        try:
+            self._train(algorithms, states, keys, alive)
+            self._finish()
+        except RunError as error:
+            raise RunError(f"{error}; {self._kept()}") from error
+
+    def _train(self, algorithms: Algorithm, states: Any, keys: jax.Array, alive: np.ndarray) -> None:
+        with asked_to_stop() as stopping, self.judge:
             for progress in train(
                 algorithms,
                 states,
                 self.data.device(),
                 keys,
-                updates=plan.updates,
-                every=(plan.log_every, plan.evaluate_every),
-                start=start,
+                updates=self.plan.updates,
+                every=(self.plan.log_every, self.plan.evaluate_every),
+                start=self.logged,
                 alive=alive,
             ):
                 self._after(progress)
                 if stopping:
                     self._settle()
                     self._save(progress)
-                    raise KeyboardInterrupt
-        self._finish()
+                    raise ended_by(stopping[0])
 
     def _resume(self, algorithms: Algorithm, keys: jax.Array) -> tuple[int, Any, np.ndarray]:
+        count = len(self.plan.replicas)
         if not checkpoints(self.path):
-            return 0, init_replicas(algorithms, keys, self.given), np.ones(len(self.plan.replicas), bool)
+            return 0, self.begin(init_replicas(algorithms, keys, self.given)), np.ones(count, bool)
         states, alive, update = load_checkpoint(self.plan, self.path)
-        self.metrics.resume(update)
-        self.evaluations.resume(update)
-        self.diverged = [d for d in read_diverged(self.path) if not alive[d.replica]]  # the others fell after it
+        self.metrics.resume(update, count)
+        self.evaluations.resume(update, count)
+        self.diverged = [d for d in read_diverged(self.path, count) if not alive[d.replica]]  # the others fell after it
         return update, states, alive
+
+    def _kept(self) -> str:
+        """The end of a message about a file that could not be written."""
+        if not (update := reached(self.path)):
+            return "nothing is saved of this run yet; `--resume` begins it again"
+        return f"the run is saved up to update {update:,} and goes on from there by --resume"
 
     def _check_alive(self, alive: np.ndarray) -> None:
         if not alive.any():
-            raise DivergedError("; ".join(d.advice for d in self.diverged))
+            raise DivergedError("; ".join(d.advice for d in self.diverged) or "every replica left the finite numbers")
 
     def _after(self, progress: Progress) -> None:
         plan, update = self.plan, progress.update
@@ -144,7 +166,8 @@ class Training:
         self._check_alive(progress.alive)
 
     def _log(self, progress: Progress, due: bool) -> None:
-        rate = len(self.plan.replicas) * self._since(progress) / progress.seconds
+        rate = len(self.plan.replicas) * (progress.update - self.logged) / progress.seconds
+        self.logged = progress.update
         row: dict[str, Any] = {}
         for r in np.flatnonzero(progress.alive):
             row = {"update": progress.update, "replica": int(r)}
@@ -176,11 +199,6 @@ class Training:
             "critic/gap_expansion": float(gap_expansion(online, batch)),
             "critic/policy_value": float(own.mean()),
         }
-
-    def _since(self, progress: Progress) -> int:
-        """Updates in this chunk."""
-        before = int(self.metrics.rows[-1]["update"]) if self.metrics.rows else 0
-        return progress.update - before
 
     def _evaluate(self, progress: Progress) -> Judgement:
         """Let every living replica act, on the host. Changes nothing here: training may go on meanwhile."""
@@ -316,7 +334,20 @@ def checkpoint_path(path: Path, update: int) -> Path:
 
 def checkpoints(path: Path) -> list[Path]:
     """All checkpoints of a run, oldest first."""
-    return sorted((path / "checkpoints").glob("[0-9]*.safetensors"))
+    return sorted((path / "checkpoints").glob("[0-9]" * 10 + ".safetensors"))
+
+
+def reached(path: Path) -> int:
+    """The update of a run's last checkpoint, 0 where there is none."""
+    return int(saved[-1].stem) if (saved := checkpoints(path)) else 0
+
+
+def finished(path: Path) -> bool:
+    """Whether a run has its summary; one that is damaged is written again from the tables."""
+    try:
+        return read_json(path / "summary.json") is not None
+    except RunError:
+        return False
 
 
 def load_checkpoint(plan: Plan, path: Path) -> tuple[Any, np.ndarray, int]:
@@ -336,29 +367,23 @@ def load_checkpoint(plan: Plan, path: Path) -> tuple[Any, np.ndarray, int]:
     return tree["states"], np.asarray(tree["alive"]), update
 
 
-def read_diverged(path: Path) -> list[Divergence]:
-    import json
+def read_diverged(path: Path, replicas: int | None = None) -> list[Divergence]:
+    """Where replicas left the finite numbers.
 
+    Raises:
+        RunError: the file is damaged, or tells of a replica that is none of so many.
+    """
     file = path / "diverged.json"
-    return [Divergence(**item) for item in json.loads(file.read_text())] if file.exists() else []
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[Sequence[int]]:
-    """A list that fills at the first Ctrl-C (or SIGTERM), so that the chunk under way is finished and saved."""
-    caught: list[int] = []
-
-    def remember(number: int, frame: Any) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    try:
-        before = {s: signal.signal(s, remember) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: signals are not ours
-        before = {}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    found = []
+    for number, item in enumerate(read_json(file, list, advice=WITHOUT_DIVERGED) or []):
+        if not isinstance(item, dict) or {name: type(value) for name, value in item.items()} != _DIVERGENCE:
+            raise RunError(
+                f"{file} is damaged: entry {number} is {str(item)[:60]}, expected replica, update and metric; {WITHOUT_DIVERGED}"
+            )
+        if replicas is not None and not 0 <= item["replica"] < replicas:
+            raise RunError(
+                f"{file} is damaged: entry {number} tells of replica {item['replica']}, the run has 0 to {replicas - 1}; "
+                f"{WITHOUT_DIVERGED}"
+            )
+        found.append(Divergence(**item))
+    return found

@@ -1,0 +1,139 @@
+"""A run gone on with from its folder alone: everything is taken from config.json, and it may be made longer."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from extremal.core.errors import RunError
+from extremal.data.dataset import Dataset
+from extremal.data.ids import KINDS, load_dataset
+from extremal.data.transforms import prepare
+from extremal.engine.replicas import use_every_core
+from extremal.runs.extension import extended
+from extremal.runs.fitted import Fitted, fits_of
+from extremal.runs.folder import claimed
+from extremal.runs.going import Parts, go
+from extremal.runs.initial import Origin, origin_of
+from extremal.runs.plan import Plan, options, read_plan
+from extremal.runs.run import Run
+from extremal.runs.same import check_data
+from extremal.runs.simulator import Simulator, check_simulator
+from extremal.runs.train import Watcher, checkpoints, reached
+
+
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    updates: int | None = None,
+    episodes: int | None = None,
+    log_every: int | None = None,
+    dataset: Dataset | str | None = None,
+    environment: Simulator | None = None,
+    watch: Watcher = lambda update, metrics: None,
+) -> Run:
+    """Go on with the run in `path` to its end, to the numbers that it would have come to uninterrupted.
+
+    Args:
+        updates: more than the run has: it is extended. A schedule over the run's length is from the present update on the one of
+            a run of the new length; without a schedule the parameters are, bit for bit, those of a run of that length.
+        episodes: per evaluation and replica, from here on. log_every: updates that a row of metrics.csv averages over.
+        dataset: the data of the run, where it was a `Dataset`, or an id that has moved.
+        environment: the function that made the run's environment, where it was one.
+        watch: called as `watch(update, metrics)` after every chunk.
+
+    Raises:
+        RunError: there is no run, it is damaged or in use, its data changed, or they were a `Dataset` and are not given.
+        ConfigError: fewer updates, or an extension of a method whose phases are shares of them.
+        DivergedError: every replica left the finite numbers.
+    """
+    use_every_core()
+    path = Path(path)
+    if not (path / "config.json").exists():
+        raise RunError(f"{path} holds no run to go on with: it has no config.json; give the folder that --out named")
+    with claimed(path, resume=True):
+        before = read_plan(path)
+        plan = _changed(before, path, updates=updates, episodes=episodes, log_every=log_every)
+        if plan.updates == before.updates and Run(path).finished and reached(path) == plan.updates:
+            return Run(path)
+        data = _data(plan, path, dataset)
+        check_data(data.hash(), plan, path)
+        judge = (
+            environment if environment is not None else plan.environment
+        )  # a module that it names is imported, as then
+        check_simulator(judge, plan)
+        origin, fits = (None, {}) if checkpoints(path) else _beforehand(plan, path, data)
+        plan = dataclasses.replace(plan, fits={**plan.fits, **{name: fit.digest for name, fit in fits.items()}})
+        kept, held_out = data.split(plan.holdout) if plan.holdout else (data, None)
+        base = plan.settings.algorithm(plan.spec, updates=plan.updates)
+        _, prepared = prepare(base.prepare, kept, known=plan.prepare)
+        if plan.to_json() != before.to_json():
+            (path / "summary.json").unlink(missing_ok=True)  # of a shorter run
+            plan.save(path)
+        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin, judge)
+    return Run(path)
+
+
+def _changed(before: Plan, path: Path, *, updates: int | None, episodes: int | None, log_every: int | None) -> Plan:
+    """The plan with what is asked for."""
+    plan = before
+    if updates is not None and updates != before.updates:
+        plan = extended(plan, options(updates=updates)[0], at=reached(path))
+    if episodes is not None:
+        plan = dataclasses.replace(plan, episodes=options(episodes=episodes)[0])
+    if log_every is not None:
+        plan = dataclasses.replace(plan, log_every=min(options(log_every=log_every)[0], plan.updates))
+    return plan
+
+
+def _beforehand(plan: Plan, path: Path, data: Dataset) -> tuple[Origin | None, dict[str, Fitted]]:
+    """Of a run that has no checkpoint yet: the run that it starts from, and what is to be fitted before it.
+
+    Raises:
+        RunError: the run that it starts from has gone on since.
+    """
+    origin = origin_of(Path(plan.initial["path"])) if plan.initial else None
+    if origin is not None and origin.record["sha256"] != plan.initial["sha256"]:
+        raise RunError(
+            f"{path} starts from {origin.path}, which has another checkpoint now than when it was begun; begin a new run from it"
+        )
+    known = () if origin is None else origin.foreign(plan)
+    return origin, fits_of(plan.settings, data, plan.holdout, known)
+
+
+def _data(plan: Plan, path: Path, dataset: Dataset | str | None) -> Dataset:
+    """The data of the run, or what is given for them.
+
+    Raises:
+        RunError: the run was trained from a `Dataset`, or its file is nowhere.
+    """
+    said = plan.source.get("actions")
+    if dataset is not None:
+        return load_dataset(dataset, actions=said) if isinstance(dataset, str) else dataset
+    if plan.source.get("dataset") == "object":
+        raise RunError(
+            f"{path} was trained from a Dataset in Python ({plan.dataset['name']!r}): go on with it there, by "
+            f"extremal.resume({str(path)!r}, dataset=...)"
+        )
+    return load_dataset(_located(plan.dataset["id"], plan.source.get("folder"), path), actions=said)
+
+
+def _located(id: str, folder: str | None, path: Path) -> str:
+    """The id of the data, its file found where it was when the run was begun, or else from the present folder.
+
+    Raises:
+        RunError: there is none in either.
+    """
+    scheme, colon, rest = id.partition(":")
+    if not colon or folder is None or scheme not in KINDS or not KINDS[scheme].form.endswith("PATH"):
+        return id
+    then, now = Path(folder) / Path(rest).expanduser(), Path(rest).expanduser()
+    if then.exists():
+        return f"{scheme}:{then}"
+    if now.exists():
+        return id
+    raise RunError(
+        f"{path} was trained on {id!r}, and there is neither {then} nor {now.absolute()}; bring the file back, or give its place "
+        f"in Python: extremal.resume({str(path)!r}, dataset='{scheme}:...')"
+    )
