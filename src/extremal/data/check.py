@@ -11,8 +11,7 @@ from extremal.data.dataset import Dataset
 from extremal.data.finding import Finding
 from extremal.data.suspicions import RULES
 from extremal.data.suspicions.actions import saturation
-from extremal.data.suspicions.log import Log
-from extremal.data.suspicions.values import constant_features, duplicated_features
+from extremal.data.suspicions.log import Log, constant_columns
 
 _COUNTED = 1000  # discrete actions at most, for a count of each
 
@@ -68,7 +67,7 @@ def _figures(log: Log) -> dict[str, Any]:
         },
         "reward": _summary(reward) | {"histogram": {"edges": edges.tolist(), "counts": counts.tolist()}},
         "action": _action_figures(dataset),
-        "observation": _observation_figures(log.state),
+        "observation": _observation_figures(log),
         "jumps": None
         if jumps is None
         else {
@@ -94,20 +93,21 @@ def _action_figures(dataset: Dataset) -> dict[str, Any]:
         "declared_low": None if card.action_low is None else list(card.action_low),
         "declared_high": None if card.action_high is None else list(card.action_high),
         "saturation": saturation(dataset).tolist(),
-        "constant": constant_features(dataset.action),
+        "constant": constant_columns(dataset.action),
     }
 
 
-def _observation_figures(value: np.ndarray) -> dict[str, Any]:
-    """Of what rows saw [N, *O]; what follows an end is no state."""
+def _observation_figures(log: Log) -> dict[str, Any]:
+    """Of what rows saw; what follows an end is no state."""
+    value = log.state
     figures = {"largest": float(max(value.max(), -value.min()))}
     if value.ndim != 2:
         return figures
     return figures | {
         "mean": value.mean(axis=0, dtype=np.float64).tolist(),
         "deviation": value.std(axis=0, dtype=np.float64).tolist(),
-        "constant": constant_features(value),
-        "duplicated": duplicated_features(value),
+        "constant": log.constant,
+        "duplicated": log.duplicated,
     }
 
 

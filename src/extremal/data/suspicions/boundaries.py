@@ -11,7 +11,7 @@ from extremal.data.finding import Finding
 from extremal.data.suspicions.jumps import sampled
 from extremal.data.suspicions.log import Log, first_rows
 from extremal.data.suspicions.moves import Moves
-from extremal.data.suspicions.resets import GROUP, evidence, linked, spread, standing
+from extremal.data.suspicions.resets import GROUP, Evidence, evidence, linked, spread, standing
 
 _REACH = 10  # rows on either side of an end
 
@@ -90,32 +90,34 @@ def _log_shift(log: Log) -> Shift | None:
     flagged = data.terminated[last] | data.truncated[last]
     ends = last[flagged] if flagged.any() else last
     kinds = [ends, ends[~data.terminated[ends]], ends[data.terminated[ends]]]
-    if len(ends) >= 3 and 0.0 < (joined := linked(log.moves, ends)).mean() < 1.0:
-        kinds.append(ends[joined])
     for number, some in enumerate(kinds):
         if len(some) >= 3 and (number == 0 or len(some) < len(ends)) and (shift := _shift(log, ends, some)):
             return shift
-    return None
+    some = ends[linked(log.moves, ends)]  # phantoms in a part of the log
+    return _shift(log, ends, some, phantoms=True) if 10 <= len(some) < len(ends) <= 5 * len(some) else None
 
 
-def _shift(log: Log, ends: np.ndarray, some: np.ndarray) -> Shift | None:
-    """Resets near `some` of the `ends`, where the moves over those are like any other."""
+def _shift(log: Log, ends: np.ndarray, some: np.ndarray, *, phantoms: bool = False) -> Shift | None:
+    """Resets near `some` of the `ends`, where the moves over those are like any other; or `phantoms` alone."""
     moves, over = log.moves, evidence(log.moves, some)
     if not _starts_among(moves, some + 1):
         over = replace(over, spread=1.0)  # they lead to one place, but the log does not start there: it is no start
     joined = linked(moves, some).mean() >= 0.9
-    if over.ordinary if moves.code is None else joined or (over.novel is not None and over.ordinary):
-        if shift := _into_end(log, some, joined):
+    if over.ordinary if moves.pairs is None else joined or (over.novelty is not None and over.ordinary):
+        if not phantoms and (shift := _into_end(log, some, joined)):
             return shift
+        # Among few observations what comes before an end of the task, or avoids one, is special in itself.
+        near = phantoms or (moves.pairs is not None and bool(log.data.terminated.any()))
+        reach = [1] if near else [sign * rows for rows in range(1, _REACH + 1) for sign in (1, -1)]
         where = np.searchsorted(ends, some)
         before, after = np.append(-1, ends)[where], np.append(ends, log.data.rows - 1)[where + 1]
-        for offset in sorted({*range(-_REACH, _REACH + 1)} - {0}, key=lambda offset: (abs(offset), offset < 0)):
+        for offset in reach:
             rows = some + offset
             rows = rows[(rows > before) & (rows < after)]
             if len(rows) < max(3, len(some) / 2):
                 continue
             if evidence(moves, rows).reset or (
-                offset == 1 and (joined or moves.code is not None) and _paid_apart(log, rows)
+                offset == 1 and (joined or moves.pairs is not None) and _paid_apart(log, rows)
             ):
                 return Shift(some, rows, offset)
     return _unseen(moves, some, joined)
@@ -127,12 +129,9 @@ def _into_end(log: Log, some: np.ndarray, joined: bool) -> Shift | None:
     if len(cut) < 3 or len(cut) < len(some):
         return None
     shift = Shift(cut, cut, None)
-    if moves.code is not None and moves.start is not None:
-        start, final = moves.code[slot[cut]], moves.code[slot[cut] + 1]
-        kinds = {*zip(moves.start[~moves.joint].tolist(), moves.code[slot[1:]][~moves.joint].tolist(), strict=True)}
-        known = np.isin(start, moves.start[~moves.joint])
-        novel = np.array([pair not in kinds for pair in zip(start.tolist(), final.tolist(), strict=True)])
-        return shift if joined and known.sum() >= 3 and novel[known].mean() >= 0.5 else None
+    if (pairs := moves.pairs) is not None:
+        novelty = pairs.novelty_of(pairs.code[slot[cut]], pairs.code[slot[cut] + 1])
+        return shift if joined and Evidence(len(cut), novelty=novelty).reset else None
     final = log.data.observation[slot[cut] + 1]
     if (final == final[0]).all() and not joined:  # filled in: another rule's
         return None
@@ -140,8 +139,8 @@ def _into_end(log: Log, some: np.ndarray, joined: bool) -> Shift | None:
     others[cut] = False
     far, rank = standing(moves.into_end[np.searchsorted(log.last, cut)], moves.size[others])
     few = sampled(cut, GROUP)
-    near = joined and spread(moves.seen(few), moves.successor(few)) <= 0.4
-    return shift if near or (far >= 0.6 and rank >= 0.85) else None
+    near = spread(moves.seen(few), moves.successor(few)) if joined else 1.0
+    return shift if Evidence(len(cut), far, rank, near).reset else None
 
 
 def _paid_apart(log: Log, rows: np.ndarray) -> bool:
@@ -153,12 +152,12 @@ def _paid_apart(log: Log, rows: np.ndarray) -> bool:
 
 def _unseen(moves: Moves, some: np.ndarray, joined: bool) -> Shift | None:
     """Among few observations: rows that see what only they see, in a log that starts with what follows them."""
-    rows = some[some + 2 < moves.data.rows] + 1
-    if moves.code is None or moves.start is None or len(rows) < 3:
+    rows, pairs = some[some + 2 < moves.data.rows] + 1, moves.pairs
+    if pairs is None or len(rows) < 3:
         return None
-    here, there = (moves.code[moves.data.slot[row]] for row in (rows, rows + 1))
-    only = np.bincount(moves.start[~moves.joint], minlength=moves.code.max() + 1)[here] == np.bincount(here)[here]
-    if not only.all() or moves.code[0] in here or moves.code[0] not in there:
+    here, there = (pairs.code[moves.data.slot[row]] for row in (rows, rows + 1))
+    only = np.bincount(pairs.start[pairs.real], minlength=pairs.code.max() + 1)[here] == np.bincount(here)[here]
+    if not only.all() or pairs.code[0] in here or pairs.code[0] not in there:
         return None
     return Shift(some, rows, 1, certain=joined or len(np.unique(here)) > 1)
 
@@ -175,7 +174,7 @@ def _starts_among(moves: Moves, rows: np.ndarray) -> bool:
 def _missed_ends(log: Log) -> Iterator[Finding]:
     """Jumps inside episodes that look like a reset and recur: one or two in ten thousand rows are a hard collision."""
     jumps, data = log.jumps, log.data
-    if jumps is None or not jumps.far.any() or jumps.far.mean() < 1e-4:
+    if jumps is None or log.one_hot or not jumps.far.any() or jumps.far.mean() < 1e-4:
         return
     rows = np.flatnonzero(jumps.far)
     gaps = np.diff(rows)

@@ -34,7 +34,7 @@ def jumps_of(dataset: Dataset) -> Jumps | None:
     for column in dataset.observation.T if steps.size else ():
         value = column.astype(np.float64)
         step = np.abs(value[slot + 1] - value[slot])
-        usual, spread = np.percentile(step[steps], 99), value[slot].std()
+        usual, spread = np.percentile(step[steps], 99), value[slot[steps]].std()
         if usual <= 1e-6 * spread or usual == 0.0:
             continue
         moving += 1

@@ -33,6 +33,25 @@ class Log:
         return self.data.observation[self.data.slot]
 
     @cached_property
+    def constant(self) -> list[int]:
+        """Observation features that never change; none where observations are no vectors."""
+        return constant_columns(self.state) if self.state.ndim == 2 else []
+
+    @cached_property
+    def duplicated(self) -> list[list[int]]:
+        """Groups of observation features that are equal in every row, constant ones left out."""
+        groups: dict[int, list[int]] = {}
+        for index in sorted(set(range(self.state.shape[1])) - set(self.constant)):
+            groups.setdefault(hash(self.state[:, index].tobytes()), []).append(index)
+        return [group for group in groups.values() if len(group) > 1]
+
+    @cached_property
+    def one_hot(self) -> bool:
+        """Whether each row sees a single number of several that is not 0: a choice, which no distance is known between."""
+        flat = self.state.reshape(self.data.rows, -1)
+        return flat.shape[1] > 1 and bool((np.count_nonzero(flat, axis=1) == 1).all())
+
+    @cached_property
     def last(self) -> np.ndarray:
         """[E] last row of each episode."""
         return self.data.starts[1:] - 1
@@ -55,6 +74,11 @@ class Log:
 
 
 Rule = Callable[[Log], Iterator[Finding]]
+
+
+def constant_columns(value: np.ndarray) -> list[int]:
+    """Columns of `value` [N, C] that never change."""
+    return np.flatnonzero(value.min(axis=0) == value.max(axis=0)).tolist()
 
 
 def first_rows(rows: np.ndarray) -> tuple[int, ...]:

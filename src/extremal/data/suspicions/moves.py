@@ -1,7 +1,7 @@
 """Where the observations are reset, told against where the flags say that episodes end.
 
-The rows are one sequence in time. Move i leads from row i to row i + 1; at an episode's last row it starts from its successor,
-or from the row itself where the MDP ended, since a terminal successor may be padding:
+The rows are one sequence in time. Move i leads from row i to row i + 1; at a truncated row it starts from its successor, but from
+the row itself where the MDP ended, since a terminal successor may be padding:
 
     row        0    1    2  |  3    4    5
     state      s0   s1   s2 |  s0'  s1'  s2'
@@ -21,11 +21,11 @@ import numpy as np
 
 from extremal.data.dataset import Dataset
 from extremal.data.suspicions.jumps import sampled
+from extremal.data.suspicions.pairs import Pairs, pairs_of
 
 NEAR = 0.02  # a size this small is no move but rounding
 _COLUMNS = 64  # features that are looked at
 _REST = 50_000  # moves that a group is compared with
-_COMMON = 20_000  # rows that tell whether observations recur
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +40,7 @@ class Moves:
     size: np.ndarray  # [N - 1]
     into_end: np.ndarray  # [E] from each episode's last row to its successor
     gap: np.ndarray  # [E - 1] from that successor to the next row; 0 where the log goes on from there
-    code: np.ndarray | None  # [N + E] number of each observation, where few ones recur; else None
-    start: np.ndarray | None  # [N - 1] code that each move starts from
-    kind: np.ndarray | None  # [N - 1] number of the pair of codes that each move starts from and leads to
+    pairs: Pairs | None  # where few observations recur: what the moves are then
     joint: np.ndarray  # [N - 1] bool: over an end, to the very successor that was given: nothing moves
 
     def seen(self, row: np.ndarray) -> np.ndarray:
@@ -81,46 +79,20 @@ def moves_of(data: Dataset) -> Moves:
         usual = np.median(step)
         for total, start, end in ((size, leave, slot[1:]), (into_end, slot[last], slot[last] + 1), (gap, *after)):
             total += np.log1p(np.abs(value[end] - value[start]) / usual)
-    count, code = max(1, len(columns)), _codes(flat, slot)
-    start = None if code is None else code[leave]
+    count = max(1, len(columns))
     joint = np.zeros(data.rows - 1, bool)
-    joint[last[:-1]] = (leave != slot[:-1])[last[:-1]] & (
-        gap <= NEAR * count if code is None else (code[leave] == code[slot[1:]])[last[:-1]]
-    )
-    pair = None if code is None or start is None else start * (code.max() + 1) + code[slot[1:]]
+    joint[last[:-1]] = data.truncated[last[:-1]] & (gap <= NEAR * count)
     return Moves(
         data=data,
         columns=np.array(columns, int),
         size=size / count,
         into_end=into_end / count,
         gap=gap / count,
-        code=code,
         joint=joint,
-        start=start,
-        kind=None if pair is None else np.unique(pair, return_inverse=True)[1],
+        pairs=pairs_of(data, leave),
     )
 
 
 def _leave(data: Dataset, row: np.ndarray) -> np.ndarray:
     """The slot that the moves from these rows start from."""
-    ends = np.zeros(data.rows, bool)
-    ends[data.starts[1:] - 1] = True
-    return data.slot[row] + (ends & ~data.terminated)[row]
-
-
-def _codes(flat: np.ndarray, slot: np.ndarray) -> np.ndarray | None:
-    """[slots] a number for each different observation; None where they hardly recur."""
-    some = sampled(slot, _COMMON)
-    if len(np.unique(_digest(flat[some]))) > len(some) / 5:
-        return None
-    return np.unique(_digest(flat), return_inverse=True)[1].astype(np.int64)
-
-
-def _digest(flat: np.ndarray) -> np.ndarray:
-    """[rows] uint64, equal where rows are equal."""
-    whole = (flat + np.zeros((), flat.dtype)).view(np.uint32 if flat.dtype.itemsize == 4 else np.uint64)  # -0 becomes 0
-    factors = np.random.default_rng(0).integers(1, 2**63, whole.shape[1], np.uint64) * np.uint64(2) + np.uint64(1)
-    digest = np.zeros(len(whole), np.uint64)
-    for column, factor in zip(whole.T, factors, strict=True):
-        digest += (column.astype(np.uint64) + np.uint64(1)) * factor
-    return digest
+    return data.slot[row] + data.truncated[row]

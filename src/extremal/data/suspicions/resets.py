@@ -8,44 +8,49 @@ import numpy as np
 
 from extremal.data.suspicions.jumps import sampled
 from extremal.data.suspicions.moves import NEAR, Moves
+from extremal.data.suspicions.pairs import Novelty
 
 _REST = 50_000  # moves that a group is compared with
 GROUP = 2_000  # moves that a spread is taken from
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Evidence:
     """What tells a group of moves from all others."""
 
-    far: float  # share of the group beyond 95 % of all others
-    rank: float  # chance that one of the group is larger than another move, ties counted half
-    spread: float  # of where they lead in that of where they start, median over features; 1 where nothing is known
-    novel: float | None  # share that leads where no other move from there does; None where that cannot be told
+    count: int  # moves in the group
+    far: float = 0.0  # share of the group beyond 95 % of all others
+    rank: float = 0.5  # chance that one of the group is larger than another move, ties counted half
+    spread: float = (
+        1.0  # of where they lead in that of where they start, median over features; 1 where nothing is known
+    )
+    novelty: Novelty | None = None  # where observations recur, and it can be told; then nothing else counts
 
     @property
     def reset(self) -> bool:
         """Whether these are resets."""
-        if self.novel is not None:
-            return self.novel >= 0.5
-        return (self.far >= 0.6 and self.rank >= 0.85) or self.spread <= 0.4
+        if self.novelty is not None:
+            return self.novelty.seen >= 0.5 and self.novelty.expected <= min(0.2, self.novelty.seen / 3.0)
+        far, rank = (0.6, 0.85) if self.count >= 20 else (0.8, 0.95)
+        return (self.far >= far and self.rank >= rank) or self.spread <= 0.4
 
     @property
     def ordinary(self) -> bool:
         """Whether these are moves like any other."""
-        if self.novel is not None:
-            return self.novel <= 0.25
+        if self.novelty is not None:
+            return self.novelty.seen <= 0.25
         return self.far < 0.3 and self.rank < 0.8 and self.spread > 0.6
 
 
 def evidence(moves: Moves, rows: np.ndarray) -> Evidence:
-    """Of the moves from `rows` [M] against all other moves; where observations recur, only kinds of moves count."""
-    if moves.start is not None and moves.kind is not None:
-        return Evidence(far=0.0, rank=0.5, spread=1.0, novel=_novel(moves, moves.start, moves.kind, rows))
+    """Of the moves from `rows` [M] against all other moves."""
+    if moves.pairs is not None:
+        return Evidence(len(rows), novelty=moves.pairs.novelty(rows))
     others = ~moves.joint
     others[rows] = False
     far, rank = standing(moves.size[rows], moves.size[others])
     some = sampled(rows, GROUP)
-    return Evidence(far=far, rank=rank, spread=spread(moves.departure(some), moves.seen(some + 1)), novel=None)
+    return Evidence(len(rows), far, rank, spread(moves.departure(some), moves.seen(some + 1)))
 
 
 def standing(group: np.ndarray, others: np.ndarray) -> tuple[float, float]:
@@ -60,24 +65,10 @@ def standing(group: np.ndarray, others: np.ndarray) -> tuple[float, float]:
 def linked(moves: Moves, ends: np.ndarray) -> np.ndarray:
     """[M] bool: whether the row after each of these last rows sees the very successor of it."""
     episode = np.searchsorted(moves.data.starts, ends, side="right") - 1
-    if moves.code is not None:
+    if moves.pairs is not None:
         after = moves.data.slot[ends + 1]
-        return moves.code[after - 1] == moves.code[after]
+        return moves.pairs.code[after - 1] == moves.pairs.code[after]
     return moves.gap[episode] <= NEAR
-
-
-def _novel(moves: Moves, start: np.ndarray, kind: np.ndarray, rows: np.ndarray) -> float | None:
-    """Share of the moves from `rows` of which no other move is of the kind, where other moves start there at all."""
-    real, own = ~moves.joint, rows[~moves.joint[rows]]
-
-    def elsewhere(value: np.ndarray) -> np.ndarray:
-        size = int(value.max()) + 1
-        return (np.bincount(value[real], minlength=size) - np.bincount(value[own], minlength=size))[value[rows]]
-
-    known = elsewhere(start) >= 3
-    if known.sum() < max(3, 0.2 * len(rows)):
-        return None
-    return float((elsewhere(kind)[known] == 0).mean())
 
 
 def spread(before: np.ndarray, after: np.ndarray) -> float:

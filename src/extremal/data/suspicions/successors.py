@@ -34,7 +34,7 @@ def filled_successors(log: Log) -> Iterator[Finding]:
         )
     own = (final == log.state[log.last[cut]].reshape(len(cut), -1)).all(axis=1)
     inner = np.delete(np.arange(data.rows), log.last)
-    if own.sum() >= 3 and own.mean() > 0.9 and inner.size and _stays(log, inner) < 0.05:
+    if log.moves.pairs is None and own.sum() >= 3 and own.mean() > 0.9 and inner.size and _stays(log, inner) < 0.05:
         yield Finding(
             level="warning",
             code="repeated-successor",
@@ -46,25 +46,23 @@ def filled_successors(log: Log) -> Iterator[Finding]:
 
 def _foreign(log: Log, cut: np.ndarray, final: np.ndarray) -> np.ndarray:
     """[M] bool: which successors of cut episodes are one number throughout, that no row sees, and far from the row before."""
-    moves = log.moves
+    flat, few = log.state.reshape(log.data.rows, -1), final.shape[1] < 3
     same = (final == final[:, :1]).all(axis=1)
     if final.shape[1] == 1:  # a single number is nothing special, unless it is 0 again and again
         same &= (final[:, 0] == 0.0) & (int((final == 0.0).sum()) >= 3)
-    if not same.any():
-        return same
-    flat = log.state.reshape(log.data.rows, -1)
+    if not same.any() or (
+        few and not log.one_hot and (flat == np.floor(flat)).all()
+    ):  # any place of a grid may be seen once
+        return np.zeros(len(cut), bool)
     for value in np.unique(final[same, 0]):
         if (flat[flat[:, 0] == value] == value).all(axis=1).any():
             same &= final[:, 0] != value
-    certain = (final.shape[1] > 2 and moves.code is None) or (
-        ((flat != 0.0).sum(axis=1) == 1).all() and final.shape[1] > 1
-    )
-    if same.any() and not (certain and same.sum() >= 3):
-        others = ~moves.joint
-        others[log.last[cut][log.last[cut] < len(others)]] = False
-        far, _ = standing(moves.into_end[cut[same]], moves.size[others])
-        same &= far >= 0.6
-    return same
+    if same.sum() >= 3 and (log.one_hot or not (few or log.moves.pairs)):
+        return same
+    others = ~log.moves.joint
+    others[log.last[cut][log.last[cut] < len(others)]] = False
+    far, _ = standing(log.moves.into_end[cut[same]], log.moves.size[others])
+    return same & (far >= 0.6)
 
 
 def _stays(log: Log, rows: np.ndarray) -> float:
@@ -99,9 +97,8 @@ def written_again(log: Log) -> Iterator[Finding]:
     starts, lengths = _runs(again)
     tail = data.rows - 1 - _first_of_last_run(again)
     others = lengths[starts + lengths < len(again)] if tail else lengths
-    usual = float(np.quantile(others, 0.99)) if len(others) else 0.0
-    last_only = tail >= 2 and tail > 3 * max(usual, others.max(initial=0))
-    if last_only or (again.mean() < 0.05 and lengths.max(initial=0) >= _LONG):
+    last_only = tail > 3 * max(1, int(others.max(initial=0)))
+    if log.moves.pairs is None and (last_only or (again.mean() < 0.05 and lengths.max(initial=0) >= _LONG)):
         worst = len(starts) - 1 if last_only else int(lengths.argmax())
         first, length = int(starts[worst]), int(lengths[worst])
         yield Finding(

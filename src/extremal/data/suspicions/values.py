@@ -51,7 +51,7 @@ def features(log: Log) -> Iterator[Finding]:
     value = log.state
     if value.ndim != 2:
         return
-    constant = constant_features(value)
+    constant = log.constant
     if len(constant) == value.shape[1]:
         says, advice = "no observation feature ever changes", "look at the observation column"
         yield Finding(level="error", code="constant-observation", says=says, advice=advice)
@@ -59,7 +59,7 @@ def features(log: Log) -> Iterator[Finding]:
         says = f"observation features {listed(constant)} never change"
         advice = "harmless; normalisation leaves them at 0"
         yield Finding(level="note", code="constant-feature", says=says, advice=advice)
-    for group in duplicated_features(value):
+    for group in log.duplicated:
         says = f"observation features {listed(group)} are equal in every row"
         yield Finding(level="note", code="duplicated-feature", says=says, advice="keep one of them")
     size = np.maximum(value.max(axis=0), -value.min(axis=0))
@@ -75,42 +75,34 @@ def features(log: Log) -> Iterator[Finding]:
 
 def stray_numbers(log: Log) -> Iterator[Finding]:
     """A few numbers far from all others: codes for 'missing', spikes of a sensor."""
-    data = log.data
-    columns = [("observation feature", log.state, False)] if log.state.ndim == 2 else []
+    data, every = log.data, np.arange(log.data.rows)
+    columns: list[tuple[str, np.ndarray, np.ndarray, bool]] = []
+    if log.state.ndim == 2:
+        cut = log.last[~data.terminated[log.last]]  # what follows them is a state, too
+        seen = np.concatenate([log.state, data.observation[data.slot[cut] + 1]])
+        columns += [
+            (f"observation feature {c}", seen[:, c], np.append(every, cut), False) for c in range(seen.shape[1])
+        ]
     if data.card.actions is None:
-        columns.append(("action entry", data.action, False))
-    for kind, value, codes_only in (*columns, ("reward", data.reward[:, None], True)):
-        for column in range(value.shape[1]):
-            if not (rows := strays(value[:, column], codes_only=codes_only)).size:
-                continue
-            others = np.delete(value[:, column], rows)
-            worst = value[rows[np.abs(value[rows, column]).argmax()], column]
-            yield Finding(
-                level="warning",
-                code="stray-number",
-                says=f"{kind}{'' if kind == 'reward' else f' {column}'} is {worst:g} "
-                f"{'' if len(rows) == 1 else f'or the like in {len(rows)} rows '}and between {others.min():g} and {others.max():g} "
-                f"in {'all others' if len(rows) == 1 else 'the others'}",
-                advice="if that stands for 'missing' or is a fault of the sensor, drop the rows or fill in a reading; one such number "
-                "sets a range, a mean and a deviation" + _of_range(log, kind),
-                rows=first_rows(rows),
-            )
+        columns += [(f"action entry {c}", data.action[:, c], every, False) for c in range(data.action.shape[1])]
+    else:
+        columns.append(("action", data.action, every, True))
+    for name, value, row, codes_only in (*columns, ("reward", data.reward, every, True)):
+        if not (place := strays(value, codes_only=codes_only)).size:
+            continue
+        others, worst = np.delete(value, place), value[place[np.abs(value[place]).argmax()]]
+        many = "" if len(place) == 1 else f"or the like in {len(place)} rows "
+        yield Finding(
+            level="warning",
+            code="stray-number",
+            says=f"{name} is {worst:g} {many}and between {others.min():g} and {others.max():g} in {'the' if many else 'all'} others",
+            advice="if that stands for 'missing' or is a fault of the sensor, drop the rows or fill in a reading; one such number "
+            "sets a range, a mean and a deviation" + _of_range(log, name),
+            rows=first_rows(np.unique(row[place])),
+        )
 
 
-def _of_range(log: Log, kind: str) -> str:
+def _of_range(log: Log, name: str) -> str:
     """What becomes of the range of actions, where it is read from the data."""
-    read = kind == "action entry" and log.data.card.action_low is None
+    read = name.startswith("action entry") and log.data.card.action_low is None
     return " (the range of actions is read without it, and the number clipped to that)" if read else ""
-
-
-def constant_features(value: np.ndarray) -> list[int]:
-    """Columns of `value` [N, C] that never change."""
-    return np.flatnonzero(value.min(axis=0) == value.max(axis=0)).tolist()
-
-
-def duplicated_features(value: np.ndarray) -> list[list[int]]:
-    """Groups of columns of `value` [N, C] that are equal in every row, constant ones left out."""
-    groups: dict[int, list[int]] = {}
-    for index in sorted(set(range(value.shape[1])) - set(constant_features(value))):
-        groups.setdefault(hash(value[:, index].tobytes()), []).append(index)
-    return [group for group in groups.values() if len(group) > 1]
