@@ -65,11 +65,6 @@ def test_plain_npz(dataset, rows, tmp_path):
     assert len(json.loads(read.card.recipe)["sha256"]) == 64
 
 
-def test_whole_numbers_as_actions_are_discrete(rows, tmp_path):
-    np.savez(tmp_path / "log.npz", **rows | {"action": np.arange(8) % 4})
-    assert load_dataset(f"npz:{tmp_path}/log.npz").card.actions == 4
-
-
 # ---- Parquet -----------------------------------------------------------------------------------------------------------
 
 

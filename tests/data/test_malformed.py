@@ -89,7 +89,7 @@ TABLES = [
     ("npz", changed("reward", lambda v: v[:5]), "reward", None, "has 5 rows, 'action' has 8"),
     ("npz", changed("terminated", at(4, 2)), "terminated", 4, "is 2.0, expected 0 or 1"),
     ("npz", changed("episode", lambda v: np.arange(8) % 2), "episode", 2, "sort the rows"),
-    ("npz", changed("action", lambda v: np.arange(8) - 2), "action", 0, "expected a whole number"),
+    ("npz", changed("action", lambda v: np.arange(8) - 2), "action", 0, "numbers of choices or quantities?"),
     ("npz", lambda rows: {name: value[:0] for name, value in rows.items()}, "action", None, "there is no row"),
     ("npz", lambda rows: {"weights": np.zeros(3)}, "observation", None, "is missing; the file has weights"),
     ("neorl2", without("truncated"), "truncated", None, "is missing"),

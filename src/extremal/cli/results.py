@@ -48,7 +48,9 @@ class Evaluate:
     episodes: int = 100
     seed: int = 0
     environment: str | None = None
-    """Simulator, instead of the dataset's own."""
+    """Simulator, instead of the dataset's own: an id, also with arguments ('Pendulum-v1?g=1.0'), or module:Env-v0."""
+    max_steps: int = 10_000
+    """An episode that has not ended after so many steps is cut there, and the result says so."""
     target_return: float | None = None
     """Return that a method conditioned on returns (dt) is asked for, instead of its setting."""
     json: Json = False
@@ -57,7 +59,11 @@ class Evaluate:
         from extremal.runs.run import Run
 
         found = Run(self.run_path).evaluate(
-            episodes=self.episodes, seed=self.seed, environment=self.environment, target_return=self.target_return
+            episodes=self.episodes,
+            seed=self.seed,
+            environment=self.environment,
+            target_return=self.target_return,
+            max_steps=self.max_steps,
         )
         if self.json:
             print_json(found.to_json())
@@ -92,7 +98,8 @@ class Algorithms:
 
     def run(self) -> int:
         from extremal.algorithms.registry import METHODS, method
-        from extremal.io.config import describe, field_docs, field_types, to_json
+        from extremal.core.checked import declared, describe
+        from extremal.io.config import field_docs, to_json
 
         if self.name is None:
             if self.json:
@@ -108,7 +115,7 @@ class Algorithms:
             presets = {n: {"settings": to_json(p.settings), "source": p.source} for n, p in known.presets.items()}
             print_json({"settings": to_json(known.default), "presets": presets})
             return 0
-        types, docs = field_types(type(known.default)), field_docs(type(known.default))
+        types, docs = declared(type(known.default)), field_docs(type(known.default))
         values = to_json(known.default)
         table(
             ["setting", "default", "type", "meaning"],

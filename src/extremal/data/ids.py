@@ -9,6 +9,7 @@ from typing import NamedTuple
 from extremal.core.errors import ConfigError, nearest
 from extremal.data import builds, cache, pointmaze
 from extremal.data.dataset import Dataset
+from extremal.data.kinds import Actions, agree
 from extremal.data.loaders.d4rl import load_d4rl
 from extremal.data.loaders.minari import load_minari
 from extremal.data.loaders.neorl2 import load_neorl2
@@ -22,7 +23,7 @@ class Kind(NamedTuple):
     form: str  # what to write
     reads: str  # what it reads
     extra: str | None  # the optional extra of the installation that it needs
-    load: Callable[[str], Dataset]
+    load: Callable[[str, Actions | None], Dataset]
 
 
 KINDS: dict[str, Kind] = {
@@ -44,11 +45,14 @@ _SUFFIXES = {
 }
 
 
-def load_dataset(id: str) -> Dataset:
+def load_dataset(id: str, *, actions: Actions | None = None) -> Dataset:
     """The dataset that `id` names: 'pointmaze-medium-goal', 'npz:runs.npz', 'minari:D4RL/door/human-v2', ...
 
+    Args:
+        actions: "discrete", "continuous" or the number of choices, where the data do not declare it (`data.kinds`).
+
     Raises:
-        ConfigError: an unknown name or prefix; says the nearest ones.
+        ConfigError: an unknown name or prefix; says the nearest ones. `actions` that contradict what the data declare.
         DataError: the file is missing or would make training wrong; says file, field and row.
         MissingExtraError: the format needs a package that is not installed.
     """
@@ -56,12 +60,12 @@ def load_dataset(id: str) -> Dataset:
     if colon:
         if scheme not in KINDS:
             raise nearest(scheme, KINDS, kind="kind of dataset")
-        return KINDS[scheme].load(rest)
-    if id in pointmaze.NAMES:
-        return pointmaze.load(id)
-    if builds.is_id(id):
-        return builds.load(id)
-    raise _unknown(id)
+        return KINDS[scheme].load(rest, actions)
+    if id not in pointmaze.NAMES and not builds.is_id(id):
+        raise _unknown(id)
+    data = pointmaze.load(id) if id in pointmaze.NAMES else builds.load(id)
+    agree(data.card, actions)
+    return data
 
 
 def save_dataset(dataset: Dataset, id: str, *, overwrite: bool = False) -> Path:

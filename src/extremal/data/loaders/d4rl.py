@@ -1,13 +1,14 @@
 """`d4rl:PATH`: D4RL's HDF5 files, versions 0, 1 and 2. Only plain arrays of numbers inside the file itself are read.
 
     file has                        an episode ends at                              rows
-    next_observations               terminals, timeouts, and where                  all
+    next_observations, timeouts     terminals and timeouts                          all
+    next_observations alone         terminals, and where                            all
                                     next_observations[i] != observations[i + 1]
     timeouts only                   terminals and timeouts                          less one per timeout
     neither, but a known task       terminals and the task's step limit             less one per cut
     neither, and an unknown task    terminals                                       less one at the end
 
-Where `terminals` and `timeouts` are both set the MDP ended. `infos/*` and `metadata/*` are not needed and not read.
+Where `terminals` and `timeouts` are both set the MDP ended; timeouts that are never set say nothing (`data.rows`). `infos/*` and `metadata/*` are not needed and not read.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import numpy as np
 from extremal.core.errors import DataError, require
 from extremal.data.dataset import Card, Dataset
 from extremal.data.invariants import flag
+from extremal.data.kinds import Actions
 from extremal.data.loaders.files import check_size, existing, reading, recipe
-from extremal.data.loaders.reference import reference_of, step_limit
+from extremal.data.loaders.reference import action_count, reference_of, step_limit
 
 _NAMES = {
     "observation": "observations",
@@ -34,7 +36,7 @@ _NAMES = {
 _OPTIONAL = ("truncated", "next_observation")
 
 
-def load_d4rl(path: str | Path) -> Dataset:
+def load_d4rl(path: str | Path, actions: Actions | None = None) -> Dataset:
     """The D4RL file at `path`.
 
     The published reader ignores stored next observations and leaves out the last row of every cut episode; here such a
@@ -56,8 +58,8 @@ def load_d4rl(path: str | Path) -> Dataset:
         reference = reference_of(file.stem)
         if not set(_OPTIONAL) & set(columns) and (limit := step_limit(reference)):
             columns["truncated"] = _every(limit, flag("terminated", columns["terminated"]))
-        card = Card(name=file.stem, reference=reference, recipe=recipe("d4rl", file))
-        return Dataset.from_rows(**columns, card=card)
+        card = Card(name=file.stem, reference=reference, actions=action_count(reference), recipe=recipe("d4rl", file))
+        return Dataset.from_rows(**columns, card=card, actions=actions)
 
 
 def _array(archive: Any, name: str) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 
 from extremal.core.errors import DataError, require
 from extremal.data.dataset import Card, Dataset
+from extremal.data.kinds import Actions, agree
 from extremal.data.loaders.files import reading, recipe
 from extremal.data.loaders.reference import minari_reference_of
 
@@ -29,7 +30,7 @@ _NAMES = {
 }
 
 
-def load_minari(name: str) -> Dataset:
+def load_minari(name: str, actions: Actions | None = None) -> Dataset:
     """The Minari dataset `name`, like 'D4RL/pen/human-v2', of the local root.
 
     Raises:
@@ -53,9 +54,10 @@ def load_minari(name: str) -> Dataset:
             recipe=recipe("minari", *files, **more),
             **_range(space),
         )
+        agree(card, actions)
         first = int(getattr(space, "start", 0))
         episodes = [_episode(episode, found.observation_space, first) for episode in found.iterate_episodes()]
-        return Dataset.from_episodes(episodes, card=card)
+        return Dataset.from_episodes(episodes, card=card, actions="continuous" if card.actions is None else None)
 
 
 def local_minari() -> list[str]:
