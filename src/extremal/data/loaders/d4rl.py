@@ -77,7 +77,7 @@ def _array(archive: Any, name: str) -> np.ndarray:
         raise DataError("keeps its numbers in another file, which is not followed", field=name)
     if value.shape is None or value.dtype.kind not in "biuf":
         raise DataError(f"holds {value.dtype}, expected an array of real numbers", field=name)
-    check_size(value.shape, value.dtype, name)
+    check_size(value.shape, value.dtype, name, stored=value.id.get_storage_size())
     return value[()]
 
 
