@@ -126,7 +126,7 @@ def test_damaged_settings_are_one_sentence_and_stay_as_they_are(half, text):
     (half / "config.json").write_bytes(text.encode(errors="surrogateescape"))
     before = contents(half)
     for go_on in (lambda: again(half), lambda: extremal.resume(half)):
-        with pytest.raises(RunError, match="config.json") as told:
+        with pytest.raises(RunError, match=r"config.json") as told:
             go_on()
         assert "\n" not in str(told.value)
     assert contents(half) == before
@@ -245,7 +245,7 @@ def test_what_a_kill_left_is_swept_and_nothing_else(half, whole):
 def test_an_impossible_place_is_refused_before_anything_is_read(tmp_path, place):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "at" / "all")
-    with pytest.raises(RunError, match="cannot be written|exists as a file") as told:
+    with pytest.raises(RunError, match=r"cannot be written|exists as a file") as told:
         toy_runs.train(tmp_path / place, dataset="npz:there-is-none.npz")
     assert "\n" not in str(told.value)
     assert contents(tmp_path) == {"file": b"mine"}
@@ -264,7 +264,7 @@ def test_a_place_where_nothing_may_be_made_is_refused(tmp_path, monkeypatch, err
         raise OSError(error, os.strerror(error), str(self))
 
     monkeypatch.setattr("pathlib.Path.mkdir", forbidden)
-    with pytest.raises(RunError, match="cannot be written: (permission denied|read-only file system)"):
+    with pytest.raises(RunError, match=r"cannot be written: (permission denied|read-only file system)"):
         toy_runs.train(tmp_path / "run", dataset="npz:there-is-none.npz")
 
 
@@ -336,7 +336,7 @@ def test_a_checkpoint_that_the_system_cuts_short_leaves_the_one_before(tmp_path)
     before = path.read_bytes()
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(RunError, match="one.safetensors' cannot be written"):
+        with pytest.raises(RunError, match=r"one.safetensors' cannot be written"):
             checkpoint.save(path, {"x": np.zeros(100_000)}, update=2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -373,7 +373,7 @@ def test_the_second_is_refused_while_the_first_trains(tmp_path):
     def watch(update, metrics):
         if update == 20:
             for resume in (False, True):
-                with pytest.raises(RunError, match="exists|is in use") as error:
+                with pytest.raises(RunError, match=r"exists|is in use") as error:
                     toy_runs.train(tmp_path / "run", resume=resume)
                 told.append(str(error.value))
 

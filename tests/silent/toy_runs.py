@@ -8,7 +8,7 @@ from safetensors import safe_open
 import extremal
 from extremal.runs.train import checkpoints
 
-SMALL = extremal.BC(width=8, batch_size=16)  # compiles fastest
+SMALL = extremal.BC(width=8, batch_size=16, policy_schedule="constant")  # compiles fastest
 
 
 def log(seed=0, *, observations=3, **changes) -> extremal.Dataset:
