@@ -11,9 +11,12 @@ from typing import Any
 from extremal.algorithms.bc import BC
 from extremal.algorithms.iql import IQL
 from extremal.algorithms.xql import XQL
+from extremal.core.checked import admitted
 from extremal.core.errors import RunError
 from extremal.core.files import write_json
+from extremal.core.ranges import Count
 from extremal.data.ids import load_dataset
+from extremal.runs.plan import options
 from extremal.runs.run import Run, train
 from extremal.runs.train import Watcher
 
@@ -34,11 +37,14 @@ def demo(out: Path, *, updates: int, seeds: int, episodes: int, watch: Callable[
         watch: gives the watcher of the method that starts.
 
     Raises:
+        ConfigError: a count below one. Nothing is replaced then.
         RunError: `out` holds something else than a demo.
     """
     from extremal.report.page import write_report
     from extremal.report.picture import picture
 
+    options(updates=updates, episodes=episodes)
+    admitted("seeds", seeds, Count)
     if out.exists():
         if any(out.iterdir()) and not (out / "demo.json").exists():
             raise RunError(f"{out} holds something else than a demo; choose another --out")

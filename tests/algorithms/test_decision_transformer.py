@@ -303,8 +303,8 @@ def test_settings_are_those_of_the_published_code():
     ("change", "words"),
     [
         ({"heads": 3}, "3 heads cannot share a width of 128"),
-        ({"depth": 0}, "depth is 0; it must be at least 1"),
-        ({"context": 0}, "context is 0"),
+        ({"depth": 0}, "'depth' is 0, expected int from 1 up"),
+        ({"context": 0}, "'context' is 0, expected int from 1 up"),
         ({}, "set target_return"),
         ({"target_return": 1.0}, "set return_scale"),
     ],

@@ -116,8 +116,8 @@ def test_where_training_is_cut_and_taken_up_again_changes_nothing():
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"draws_ahead": 2}, "at least samples \\(3\\)"),
-        ({"draws_ahead": 6, "redraw_every": 0}, "redraw_every 0"),
+        ({"draws_ahead": 2}, "draws_ahead is 2: at least samples, which is 3"),
+        ({"draws_ahead": 6, "redraw_every": 0}, "'redraw_every' is 0, expected int from 1 up"),
         ({"redraw_every": 5}, "give draws_ahead"),
         ({"draws_ahead": 6, "distilled": True}, "distilled proposal moves"),
     ],

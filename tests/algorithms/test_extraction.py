@@ -49,5 +49,5 @@ def test_the_policy_has_at_least_one_update():
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 2.0])
 def test_a_share_that_leaves_nothing_is_refused(share):
-    with pytest.raises(ConfigError, match=r"extract_after is .* above 0 and below 1"):
+    with pytest.raises(ConfigError, match=r"'extract_after' is .* above 0 and below 1"):
         XQL(extract_after=share).algorithm(SPEC, updates=10)

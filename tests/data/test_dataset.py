@@ -145,7 +145,7 @@ def test_missing_parts_of_episodes_are_refused(episodes):
         ({"terminated": np.zeros(8, np.int32)}, "holds int32"),
         ({"observation": np.zeros((8, 3), np.float32)}, "expected 11 entries"),
         ({"truncated": np.arange(8) == 2}, "together with 'terminated'"),
-        ({"card": Card(action_low=(-1.0,))}, "the card declares 1 entries"),
+        ({"card": Card(action_low=(-1.0,), action_high=(1.0,))}, "the card declares 1 entries"),
     ],
 )
 def test_construction_checks_the_invariants(dataset, change, message):
@@ -243,6 +243,7 @@ def test_rows_and_episodes_tell_the_same(lengths, ends):
         terminated=batch.terminated,
         truncated=data.truncated,
         next_observation=batch.next_observation,
+        episode=np.repeat(np.arange(data.episodes), data.lengths),
     )
     assert again.hash() == data.hash()
     assert data.select(np.arange(data.episodes)).hash() == data.hash()

@@ -65,11 +65,6 @@ def test_plain_npz(dataset, rows, tmp_path):
     assert len(json.loads(read.card.recipe)["sha256"]) == 64
 
 
-def test_whole_numbers_as_actions_are_discrete(rows, tmp_path):
-    np.savez(tmp_path / "log.npz", **rows | {"action": np.arange(8) % 4})
-    assert load_dataset(f"npz:{tmp_path}/log.npz").card.actions == 4
-
-
 # ---- Parquet -----------------------------------------------------------------------------------------------------------
 
 
@@ -239,7 +234,12 @@ def box(*shape, limit=np.inf):
 @pytest.mark.filterwarnings("ignore::UserWarning")  # the writer misses an author and a link
 def test_minari(dataset, episodes, root):
     storage = write_minari("D4RL/door/human-v2", episodes, box(3), box(2, limit=1.0))
-    spec = EnvSpec("AdroitHandDoor-v1", entry_point="some:Environment", kwargs={"reward_type": "dense"})
+    spec = EnvSpec(
+        "AdroitHandDoor-v1",
+        entry_point="gymnasium_robotics.envs:Moved",
+        kwargs={"reward_type": "dense"},
+        max_episode_steps=200,
+    )
     metadata = root / "D4RL/door/human-v2/data/metadata.json"
     metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"eval_env_spec": spec.to_json()}))
     assert storage.total_episodes == 3

@@ -106,7 +106,7 @@ def test_progress_is_told_up_to_the_end():
 def test_bad_requests_are_refused():
     with pytest.raises(ConfigError, match="did you mean 'pointmaze-large-goal'"):
         pointmaze.load("pointmaze-larg-goal")
-    with pytest.raises(ConfigError, match="cannot generate 0 rows"):
+    with pytest.raises(ConfigError, match="rows is 0, expected int from 1 up"):
         pointmaze.generate("pointmaze-umaze-goal", rows=0)
 
 

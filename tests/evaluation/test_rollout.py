@@ -94,7 +94,7 @@ def test_one_batch_size_no_wasted_step_and_everything_closed():
         return simulators[-1]
 
     def act(observation):
-        assert observation.dtype == np.float32
+        assert observation.dtype == np.float64  # as the simulator gives them
         sizes.append(len(observation))
         return ones(observation)
 
@@ -136,15 +136,15 @@ def test_actions_that_cannot_be_taken_are_refused_and_simulators_closed(act, err
 
 
 def test_impossible_requests_are_refused():
-    with pytest.raises(ConfigError, match="at least one"):
+    with pytest.raises(ConfigError, match="episodes is 0, expected int from 1 up"):
         rollout(ones, Countdown, episodes=0, seed=0)
 
     def create():
         environment = Countdown()
-        environment.observation_space = gymnasium.spaces.Dict({"a": environment.observation_space})
+        environment.observation_space = gymnasium.spaces.MultiBinary(2)
         return environment
 
-    with pytest.raises(SpecError, match="FlattenObservation"):
+    with pytest.raises(SpecError, match=r"MultiBinary\(2\); only Box and dictionaries of Box"):
         rollout(ones, create, episodes=1, seed=0)
 
 

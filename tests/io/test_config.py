@@ -7,9 +7,10 @@ import pytest
 from extremal.algorithms.iql import IQL
 from extremal.algorithms.registry import METHODS
 from extremal.algorithms.xql import XQL
+from extremal.core.checked import describe
 from extremal.core.errors import ConfigError
 from extremal.core.record import record, static
-from extremal.io.config import describe, field_docs, field_types, from_json, sweepable, to_json
+from extremal.io.config import field_docs, field_types, from_json, sweepable, to_json
 
 
 def test_values_take_the_place_of_defaults():
@@ -28,7 +29,7 @@ def test_values_take_the_place_of_defaults():
         ({"beta": "high"}, "'beta' is 'high', expected float"),
         ({"beta": None}, "'beta' is None, expected float"),
         ({"beta": True}, "'beta' is True, expected float"),
-        ({"huber": "none"}, "'huber' is 'none', expected float or none"),
+        ({"huber": "none"}, "'huber' is 'none', expected float above 0, or none"),
         ({"width": 8.0}, "'width' is 8.0, expected int"),
         ({"width": True}, "'width' is True, expected int"),
         ({"value_layer_norm": 1}, "'value_layer_norm' is 1, expected bool"),

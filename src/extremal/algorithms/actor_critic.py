@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from extremal.algorithms.settings import DataSettings
+from extremal.core.ranges import Count, CountOrNone, Positive, PositiveShare, Share
 from extremal.core.record import record, static
 from extremal.networks.heads import Critic, DeterministicPolicy, GaussianPolicy, Scalar, TanhGaussianPolicy
 from extremal.networks.layers import MLP
@@ -56,19 +57,19 @@ class ActorCriticNetworks:
 class ActorCritic(DataSettings):
     """Settings that the family shares."""
 
-    discount: float = 0.99
-    learning_rate: float = 3e-4
+    discount: Share = 0.99
+    learning_rate: Positive = 3e-4
     """Of the critics."""
-    policy_learning_rate: float = 3e-4
+    policy_learning_rate: Positive = 3e-4
     """Of the policy."""
-    target_rate: float = 0.005
+    target_rate: PositiveShare = 0.005
     """How far the slow copies move after each update that moves them."""
-    critics: int = static(default=2)
+    critics: Count = static(default=2)
     """Number of critics; their minimum is what follows a transition."""
-    width: int = static(default=256)
-    depth: int = static(default=2)
+    width: Count = static(default=256)
+    depth: CountOrNone = static(default=2)
     """Hidden layers of each network."""
-    batch_size: int = static(default=256)
+    batch_size: Count = static(default=256)
 
     def networks(
         self,

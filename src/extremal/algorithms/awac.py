@@ -8,6 +8,7 @@ from extremal.algorithms.actor_critic import ActorCritic
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, AdamW, Polyak
+from extremal.core.ranges import CountOrNone, NotNegative, Positive
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.objectives.backup import PolicyBackup
@@ -22,15 +23,15 @@ class AWAC(ActorCritic):
     Source: [nair2020] Algorithm 1, Eq. (9), (13).
     """
 
-    inverse_temperature: float = 1.0
+    inverse_temperature: NotNegative = 1.0
     """Of the policy weight exp(inverse_temperature (Q(s, a) - Q(s, own action))): 1 / lambda."""
     policy_weight: Literal["exponential", "batch_softmax"] = static(default="exponential")
     """`exponential`: as above, at most `max_weight`. `batch_softmax`: divided by its mean over the batch instead."""
-    max_weight: float = 100.0
+    max_weight: Positive = 100.0
     """Largest exponential weight."""
-    policy_depth: int = static(default=2)
+    policy_depth: CountOrNone = static(default=2)
     """Hidden layers of the policy."""
-    policy_weight_decay: float = 1e-4
+    policy_weight_decay: NotNegative = 1e-4
     """How far the policy's weights shrink at each update, in units of its rate."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 
 from extremal.algorithms.settings import continuous, transforms
 from extremal.core.algorithm import Algorithm, Step, Transitions
+from extremal.core.checked import Checked
 from extremal.core.optimiser import Adam, Cosine
+from extremal.core.ranges import Count, CountOrNone, Part, Positive, PositiveShare
 from extremal.core.record import record, static
 from extremal.core.types import Spec, Transform
 from extremal.data.transforms import BestEpisodes
@@ -37,23 +39,23 @@ class PolicyNetworks:
 
 
 @record
-class BC:
+class BC(Checked):
     """Behaviour cloning by maximum likelihood; with `best` = 0.1 it is 10%BC.
 
     Source: [kostrikov2021] Table 1.
     """
 
-    best: float | None = static(default=None)
+    best: PositiveShare | None = static(default=None)
     """Clone only the episodes of highest return that hold this share of the steps (0.1: 10%BC)."""
-    learning_rate: float = 3e-4
+    learning_rate: Positive = 3e-4
     policy_schedule: Literal["constant", "cosine"] = static(default="cosine")
     """Rate of the policy: constant, or a cosine down to 0 at the last update."""
-    policy_dropout: float | None = None
+    policy_dropout: Part | None = None
     """Share of the policy's hidden units silenced in training."""
-    width: int = static(default=256)
-    depth: int = static(default=2)
+    width: Count = static(default=256)
+    depth: CountOrNone = static(default=2)
     """Hidden layers of the policy."""
-    batch_size: int = static(default=256)
+    batch_size: Count = static(default=256)
     normalise_observation: bool = static(default=False)
     """Observations to zero mean and unit deviation."""
 

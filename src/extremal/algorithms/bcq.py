@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from extremal.algorithms.acting import BestOf
 from extremal.algorithms.behaviour import Behaviour, Model
 from extremal.algorithms.constrained import TABLE_2, TABLE_3, Constrained, behaviour_settings
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Polyak
+from extremal.core.ranges import Count, Positive, Range, Share
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.objectives.backup import SampledBackup
@@ -27,15 +30,15 @@ class BCQ(Constrained):
 
     behaviour_model: Model = static(default="vae")
     """The model: bins entry by entry, a conditional VAE, a Gaussian of the state, or a mixture of such."""
-    shift: float = 0.05
+    shift: Annotated[float, Range(at_least=0, at_most=2)] = 0.05
     """Phi: the most by which an entry of a rescaled action is moved."""
-    samples: int = static(default=10)
+    samples: Count = static(default=10)
     """Actions of the behaviour a next state."""
-    acting_samples: int = static(default=100)
+    acting_samples: Count = static(default=100)
     """Actions to choose from in acting, by the first critic."""
-    policy_learning_rate: float = 3e-4
+    policy_learning_rate: Positive = 3e-4
     """Of the perturbation."""
-    ensemble_weight: float = 0.75
+    ensemble_weight: Share = 0.75
     """lambda: the target is lambda times the least critic plus 1 - lambda times the largest."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:

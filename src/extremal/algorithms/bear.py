@@ -11,6 +11,7 @@ from extremal.algorithms.constrained import TABLE_2, TABLE_3, Constrained, behav
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Polyak
+from extremal.core.ranges import Count, CountOrNone, NotNegative, Positive, Share
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.objectives.backup import SampledBackup
@@ -32,25 +33,25 @@ class BEAR(Constrained):
 
     behaviour_model: Model = static(default="vae")
     """The model: bins entry by entry, a conditional VAE, a Gaussian of the state, or a mixture of such."""
-    threshold: float = 0.05
+    threshold: NotNegative = 0.05
     """epsilon: the discrepancy that is allowed."""
     kernel: Literal["gaussian", "laplacian"] = static(default="laplacian")
     """Of the discrepancy, on actions before tanh."""
-    kernel_scale: float = 20.0
+    kernel_scale: Positive = 20.0
     """The Laplacian divides by it, the Gaussian by twice it: published code's sigma, or twice that for the Laplacian."""
-    divergence_samples: int = static(default=5)
+    divergence_samples: Count = static(default=5)
     """Actions of the policy, and of the behaviour, that are compared."""
-    samples: int = static(default=10)
+    samples: Count = static(default=10)
     """Actions of the policy a next state, of which the best counts."""
-    acting_samples: int = static(default=10)
+    acting_samples: Count = static(default=10)
     """Actions of the policy to choose from in acting, by the first critic."""
-    policy_learning_rate: float = 1e-4
+    policy_learning_rate: Positive = 1e-4
     """Of the policy."""
-    multiplier_learning_rate: float = 1e-3
+    multiplier_learning_rate: Positive = 1e-3
     """Of the logarithm of the constraint's weight."""
-    warm_start: int = static(default=0)
+    warm_start: CountOrNone = static(default=0)
     """First updates at which the policy meets the constraint alone; 0 in the paper, 40000 in published code."""
-    ensemble_weight: float = 0.75
+    ensemble_weight: Share = 0.75
     """lambda: the target is lambda times the least critic plus 1 - lambda times the largest."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:

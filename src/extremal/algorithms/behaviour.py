@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 
 from extremal.algorithms.acting import Drawn
 from extremal.algorithms.settings import DataSettings, Fit, continuous, transforms
 from extremal.core.algorithm import Algorithm, Step, Transitions
+from extremal.core.checked import Checked
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam
+from extremal.core.ranges import Count, CountOrNone, NotNegative, Positive, Range
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.networks.autoregressive import Autoregressive
@@ -28,7 +30,7 @@ class Networks(NamedTuple):
 
 
 @record
-class Behaviour:
+class Behaviour(Checked):
     """A model of the behaviour, fitted to every logged action; as a policy it draws an action from itself.
 
     Source: [ghasemipour2021] App. B, G.1, H.1; [fujimoto2019].
@@ -38,23 +40,23 @@ class Behaviour:
 
     model: Model = static(default="autoregressive")
     """Bins entry by entry, a conditional VAE, a Gaussian of the state, or a mixture of such."""
-    learning_rate: float = 5e-4
-    batch_size: int = static(default=256)
-    width: int = static(default=256)
+    learning_rate: Positive = 5e-4
+    batch_size: Count = static(default=256)
+    width: Count = static(default=256)
     """Of the state's embedding; of encoder and decoder; of the Gaussian's network."""
-    depth: int = static(default=2)
+    depth: CountOrNone = static(default=2)
     """Hidden layers of the same."""
-    head_width: int = static(default=256)
+    head_width: Count = static(default=256)
     """Autoregressive: of the network of each entry of an action."""
-    head_depth: int = static(default=3)
+    head_depth: CountOrNone = static(default=3)
     """Autoregressive: hidden layers of the same."""
-    prefix_width: int | None = static(default=None)
+    prefix_width: Count | None = static(default=None)
     """Autoregressive: size of a linear embedding of the entries before; none: the entries themselves."""
-    bins: int = static(default=40)
+    bins: Annotated[int, Range(at_least=2)] = static(default=40)
     """Autoregressive: of each entry."""
-    components: int = static(default=5)
+    components: Count = static(default=5)
     """Of the mixture."""
-    kl_weight: float = 0.5
+    kl_weight: NotNegative = 0.5
     """VAE: of the latents' divergence from their prior."""
     normalise_observation: bool = static(default=False)
     """Observations to zero mean and unit deviation."""
@@ -102,27 +104,27 @@ class OnBehaviour(DataSettings):
 
     behaviour_model: Model = static(default="autoregressive")
     """The model: bins entry by entry, a conditional VAE, a Gaussian of the state, or a mixture of such."""
-    behaviour_updates: int = static(default=100_000)
+    behaviour_updates: Count = static(default=100_000)
     """Of the model, before the method begins; after that it stays as it is."""
-    behaviour_learning_rate: float = static(default=5e-4)
+    behaviour_learning_rate: Positive = static(default=5e-4)
     """Of the model."""
-    behaviour_batch_size: int = static(default=256)
+    behaviour_batch_size: Count = static(default=256)
     """Of the model's fit."""
-    behaviour_width: int = static(default=256)
+    behaviour_width: Count = static(default=256)
     """Of the state's embedding; of encoder and decoder; of the Gaussian's network."""
-    behaviour_depth: int = static(default=2)
+    behaviour_depth: CountOrNone = static(default=2)
     """Hidden layers of the same."""
-    behaviour_head_width: int = static(default=256)
+    behaviour_head_width: Count = static(default=256)
     """Autoregressive: of the network of each entry of an action."""
-    behaviour_head_depth: int = static(default=3)
+    behaviour_head_depth: CountOrNone = static(default=3)
     """Autoregressive: hidden layers of the same."""
-    behaviour_prefix_width: int | None = static(default=None)
+    behaviour_prefix_width: Count | None = static(default=None)
     """Autoregressive: size of a linear embedding of the entries before; none: the entries themselves."""
-    behaviour_bins: int = static(default=40)
+    behaviour_bins: Annotated[int, Range(at_least=2)] = static(default=40)
     """Autoregressive: of each entry."""
-    behaviour_components: int = static(default=5)
+    behaviour_components: Count = static(default=5)
     """Of the mixture."""
-    behaviour_kl_weight: float = static(default=0.5)
+    behaviour_kl_weight: NotNegative = static(default=0.5)
     """VAE: of the latents' divergence from their prior."""
 
     @property

@@ -10,6 +10,7 @@ from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam, Polyak
+from extremal.core.ranges import Count, CountOrNone, NotNegative, Positive
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.objectives.backup import ExpectedBackup
@@ -32,21 +33,21 @@ class BRAC(Constrained):
     """Who pays: the policy alone (BRAC-p), or the target, too (BRAC-v)."""
     divergence: Literal["kl", "mmd", "dual_kl", "wasserstein"] = static(default="kl")
     """Distance of the policy from the behaviour; the last two by a network that tells the two apart."""
-    divergence_weight: float = 1.0
+    divergence_weight: NotNegative = 1.0
     """alpha; with a threshold, where the tuned weight begins."""
-    threshold: float | None = None
+    threshold: NotNegative | None = None
     """Tune the weight so that the divergence comes to this; none: it is fixed."""
-    samples: int = static(default=4)
+    samples: Count = static(default=4)
     """Actions of the policy by which its divergence is measured."""
-    slope_weight: float = 5.0
+    slope_weight: NotNegative = 5.0
     """Of the penalty on the slope of the network that tells the two apart (`wasserstein`)."""
-    discriminator_updates: int = static(default=3)
+    discriminator_updates: Count = static(default=3)
     """Of that network, each on a fresh batch."""
-    policy_learning_rate: float = 1e-4
+    policy_learning_rate: Positive = 1e-4
     """Of the policy."""
-    multiplier_learning_rate: float = 1e-3
+    multiplier_learning_rate: Positive = 1e-3
     """Of the logarithm of a tuned weight."""
-    warm_start: int = static(default=0)
+    warm_start: CountOrNone = static(default=0)
     """First updates at which the policy meets the behaviour alone; 20000 in published code."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from extremal.algorithms.behaviour import Behaviour, OnBehaviour
+from extremal.core.ranges import Count, CountOrNone, Positive, PositiveShare, Share
 from extremal.core.record import record, static
 from extremal.networks.heads import Critic, Scalar, TanhGaussianPolicy
 from extremal.networks.layers import MLP
@@ -60,19 +61,19 @@ class ConstrainedNetworks:
 class Constrained(OnBehaviour):
     """Settings that these methods share."""
 
-    discount: float = 0.99
-    learning_rate: float = 3e-4
+    discount: Share = 0.99
+    learning_rate: Positive = 3e-4
     """Of the critics."""
-    target_rate: float = 0.005
+    target_rate: PositiveShare = 0.005
     """How far the slow copies move after each update."""
-    ensemble_weight: float = 1.0
+    ensemble_weight: Share = 1.0
     """lambda: the target is lambda times the least critic plus 1 - lambda times the largest."""
-    critics: int = static(default=2)
+    critics: Count = static(default=2)
     """Number of critics."""
-    width: int = static(default=256)
-    depth: int = static(default=2)
+    width: Count = static(default=256)
+    depth: CountOrNone = static(default=2)
     """Hidden layers of each network."""
-    batch_size: int = static(default=256)
+    batch_size: Count = static(default=256)
 
     def networks(self, observation: int, action: int, *parts: str, multiplier: float = 1.0) -> ConstrainedNetworks:
         return ConstrainedNetworks(

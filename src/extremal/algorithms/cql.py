@@ -13,6 +13,7 @@ from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions, tiles_of
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam, Polyak
+from extremal.core.ranges import Count, CountOrNone, NotNegative, Number, Positive
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.networks.heads import Critic, Scalar, TanhGaussianPolicy
@@ -55,41 +56,41 @@ class CQL(ActorCritic):
     Source: [kumar2020] Algorithm 1, Eq. (1), (2), (4), (7), (9), (30), App. F.
     """
 
-    policy_depth: int | None = static(default=None)
+    policy_depth: CountOrNone | None = static(default=None)
     """Hidden layers of the policy; none: as the critics'."""
-    policy_learning_rate: float = 3e-5
+    policy_learning_rate: Positive = 3e-5
     """Of the policy; a tenth of the critics', as Theorem 3.3 wants it to change slowly."""
     penalty: Literal["log_sum_exp", "published", "previous_policy", "variance", "policy"] = static(
         default="log_sum_exp"
     )
     """What is pushed down: CQL(H) by App. F or as published code has it, CQL(rho), CQL(var), or the policy's own mean."""
-    penalty_weight: float = 5.0
+    penalty_weight: NotNegative = 5.0
     """alpha. With a threshold it multiplies the tuned weight."""
-    samples: int = static(default=10)
+    samples: Count = static(default=10)
     """Uniform actions a state, and as many of the policy (of each state that is looked at)."""
-    variance_radius: float = 1.0
+    variance_radius: NotNegative = 1.0
     """CQL(var): radius of the chi-square ball, for all states."""
     data_term: bool = static(default=True)
     """Push logged actions up by as much (Eq. 2); without it, Eq. 1."""
-    threshold: float | None = None
+    threshold: Number | None = None
     """tau: tune the penalty's weight so that the mean gap comes to this; none: the weight is fixed."""
     threshold_on: Literal["gap", "weighted_gap"] = static(default="gap")
     """Whether the threshold is compared with the gap (the paper), or with penalty_weight times it (published code)."""
-    square: float = 0.5
+    square: Positive = 0.5
     """Factor on the squared Bellman error: 0.5 in the paper, 1 in published code (which halves the penalty's weight)."""
-    gap_floor: float | None = None
+    gap_floor: Number | None = None
     """Least that the gap of a row counts; none in the paper, -200 in AntMaze settings of a re-implementation."""
     backup: Literal["policy", "soft", "max"] = static(default="policy")
     """What follows a transition: Q of one action, the same less the entropy's cost, or the best of `backup_samples`."""
-    backup_samples: int = static(default=10)
+    backup_samples: Count = static(default=10)
     """Actions of the max-backup."""
-    warm_start: int = static(default=0)
+    warm_start: CountOrNone = static(default=0)
     """First updates at which the policy clones logged actions; 0 in the paper, 40000 in published code."""
-    entropy_weight: float = 1.0
+    entropy_weight: Positive = 1.0
     """Weight of the policy's entropy at the start."""
-    entropy_learning_rate: float = 3e-4
+    entropy_learning_rate: NotNegative = 3e-4
     """Of the logarithm of that weight; 0 keeps it."""
-    target_entropy: float = -1.0
+    target_entropy: Number = -1.0
     """Entropy that the weight is tuned for, per dimension of the action (in nats)."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 
 from extremal.algorithms.settings import Preset, continuous, transforms
 from extremal.core.algorithm import Algorithm, Step, Windows
+from extremal.core.checked import Checked
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import AdamW, WarmUp
+from extremal.core.ranges import Count, NotNegative, Number, Part, Positive
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.data.transforms import ReturnsToGo
@@ -107,36 +109,36 @@ def _push(kept: jax.Array, newest: jax.Array) -> jax.Array:
 
 
 @record
-class DT:
+class DT(Checked):
     """Decision Transformer: the action is a function of the return asked for and of the last steps.
 
     Source: [chen2021] Sec. 3, Algorithm 1; App. A.
     """
 
-    target_return: float | None = None
+    target_return: Number | None = None
     """Return asked for when acting; none: the best that was logged."""
-    return_scale: float | None = None
+    return_scale: Positive | None = None
     """Returns are divided by this before the network sees them; none: the largest of a logged episode, by magnitude."""
-    context: int = static(default=20)
+    context: Count = static(default=20)
     """Steps of an episode that the network sees at once."""
-    learning_rate: float = 1e-4
-    weight_decay: float = 1e-4
+    learning_rate: Positive = 1e-4
+    weight_decay: NotNegative = 1e-4
     """Share of every parameter taken off at an update, times the rate."""
-    warm_up: int = static(default=10_000)
+    warm_up: Count = static(default=10_000)
     """Updates in which the rate rises to its full height."""
-    max_gradient_norm: float | None = 0.25
+    max_gradient_norm: Positive | None = 0.25
     """Longest gradient."""
-    dropout: float | None = 0.1
+    dropout: Part | None = 0.1
     """Share silenced in training: of the tokens, of the attention, and of what each block adds."""
-    width: int = static(default=128)
+    width: Count = static(default=128)
     """Numbers in a token."""
-    depth: int = static(default=3)
+    depth: Count = static(default=3)
     """Blocks of attention and hidden layer."""
-    heads: int = static(default=1)
+    heads: Count = static(default=1)
     """Of the attention; they share the width."""
-    timesteps: int = static(default=1000)
+    timesteps: Count = static(default=1000)
     """Steps of an episode that are told apart; later ones count as the last of these."""
-    batch_size: int = static(default=64)
+    batch_size: Count = static(default=64)
     """Windows of `context` steps."""
     normalise_observation: bool = static(default=True)
     """Observations to zero mean and unit deviation."""
@@ -175,9 +177,6 @@ class DT:
         Raises:
             ConfigError: a size that no transformer has, no return to ask for, or none to divide by.
         """
-        for name in ("context", "warm_up", "width", "depth", "heads", "timesteps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"DT: {name} is {getattr(self, name)}; it must be at least 1")
         if self.width % self.heads:
             raise ConfigError(f"DT: {self.heads} heads cannot share a width of {self.width}; choose a divisor of it")
         target = spec.best_return if self.target_return is None else self.target_return

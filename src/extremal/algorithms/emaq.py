@@ -12,6 +12,7 @@ from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam, Polyak
+from extremal.core.ranges import Count, CountOrNone, Number, Positive
 from extremal.core.record import record, static
 from extremal.core.types import Sampler, Spec
 from extremal.objectives.backup import SampledBackup
@@ -28,29 +29,29 @@ class EMaQ(Constrained):
     Source: [ghasemipour2021] Algorithm 1, Eq. (3), App. D.1, J.
     """
 
-    samples: int = static(default=100)
+    samples: Count = static(default=100)
     """N: actions of the behaviour a next state."""
     target: Literal["max", "soft", "log_mean_exp", "jackknife"] = static(default="max")
     """Of the N: the largest Q, the mean weighted by softmax (soft-EMaQ), XQL's log-mean-exp, or that without its first bias."""
-    beta: float = 1.0
+    beta: Positive = 1.0
     """Temperature of `soft` (1 / alpha of the paper), `log_mean_exp` and `jackknife`, in units of Q."""
-    acting_samples: int | None = static(default=None)
+    acting_samples: Count | None = static(default=None)
     """Actions to choose from in acting; none: as many as `samples`."""
     acting: Literal["mixed", "min", "mean", "max", "ucb", "single"] = static(default="mixed")
     """What is said of each: as in the target; the critics' minimum, mean, maximum, mean plus `bonus` deviations; the first's."""
-    bonus: float = 1.0
+    bonus: Number = 1.0
     """Of `ucb`."""
-    draws_ahead: int | None = static(default=None)
+    draws_ahead: Count | None = static(default=None)
     """Actions drawn ahead in every next state of the data, of which an update takes `samples`; none: new ones at every update."""
-    redraw_every: int | None = static(default=None)
+    redraw_every: Count | None = static(default=None)
     """Updates after which those are drawn anew; none: never."""
     distilled: bool = static(default=False)
     """A second proposal that learns the best of the drawn actions; then as many are drawn from each."""
-    learning_rate: float = 1e-4
+    learning_rate: Positive = 1e-4
     """Of the critics."""
-    critics: int = static(default=8)
+    critics: Count = static(default=8)
     """Number of critics."""
-    depth: int = static(default=3)
+    depth: CountOrNone = static(default=3)
     """Hidden layers of each critic."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:
@@ -93,10 +94,8 @@ class EMaQ(Constrained):
             raise ConfigError(
                 "draws_ahead serves a model that stays as it is; a distilled proposal moves: leave one of them out"
             )
-        if ahead < samples or (self.redraw_every is not None and self.redraw_every < 1):
-            raise ConfigError(
-                f"draws_ahead is {ahead} and redraw_every {self.redraw_every}: at least samples ({samples}) and 1"
-            )
+        if ahead < samples:
+            raise ConfigError(f"draws_ahead is {ahead}: at least samples, which is {samples}")
         return DrawnAhead(size=size, samples=samples, ahead=ahead, redraw=self.redraw_every)
 
     def _statistic(self) -> SampledStatistic:

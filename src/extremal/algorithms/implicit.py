@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from extremal.algorithms.settings import DataSettings, continuous, extraction
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import SGD, Adam, Cosine, Polyak
+from extremal.core.ranges import Between, Count, CountOrNone, NotNegative, Part, Positive, PositiveShare, Share
 from extremal.core.record import record, static
 from extremal.core.types import Spec, Transform
 from extremal.networks.heads import ALONE, BallValue, Critic, GaussianPolicy, Scalar, StateValue
@@ -97,35 +98,35 @@ class ImplicitNetworks:
 class ImplicitSettings(DataSettings):
     """Settings that all of the family share: networks, rates, and how V and Q are fitted."""
 
-    discount: float = 0.99
-    learning_rate: float = 3e-4
+    discount: Share = 0.99
+    learning_rate: Positive = 3e-4
     policy_schedule: Literal["constant", "cosine"] = static(default="cosine")
     """Rate of the policy: constant, or a cosine down to 0 at the last update."""
-    policy_dropout: float | None = None
+    policy_dropout: Part | None = None
     """Share of the policy's hidden units silenced in training."""
-    extract_after: float | None = static(default=None)
+    extract_after: Between | None = static(default=None)
     """Share of the updates after which V and Q stay as they are and the policy begins; none: all learn at once."""
-    target_rate: float = 0.005
+    target_rate: PositiveShare = 0.005
     """How far the slow critic moves towards the critic after each update."""
-    critics: int = static(default=2)
+    critics: Count = static(default=2)
     """Number of critics; V and the policy see their minimum (2: double Q)."""
-    width: int = static(default=256)
-    depth: int = static(default=2)
+    width: Count = static(default=256)
+    depth: CountOrNone = static(default=2)
     """Hidden layers of each network."""
-    batch_size: int = static(default=256)
+    batch_size: Count = static(default=256)
     value_layer_norm: bool = static(default=False)
     """LayerNorm in V."""
-    value_updates: int = static(default=1)
+    value_updates: Count = static(default=1)
     """V updates per pass, each on a fresh batch."""
-    value_learning_rate: float | None = None
+    value_learning_rate: Positive | None = None
     """Of V; none: as of the others."""
-    value_rate: float | None = None
+    value_rate: PositiveShare | None = None
     """How far a slow copy of V, which Q and the policy then see, moves towards V after each update; none: they see V itself."""
-    random_actions: int = static(default=0)
+    random_actions: CountOrNone = static(default=0)
     """Uniform actions a state that V sees beside the data's."""
-    huber: float | None = None
+    huber: Positive | None = None
     """Huber threshold of the critic's loss; none: the square."""
-    max_gradient_norm: float | None = None
+    max_gradient_norm: Positive | None = None
     """Bound on the global norm of the gradients of V and Q."""
 
     def recipe(
@@ -203,9 +204,9 @@ class ImplicitSettings(DataSettings):
 class Implicit(ImplicitSettings):
     """Settings that XQL and IQL share: a policy weight with a temperature of its own."""
 
-    inverse_temperature: float = 3.0
+    inverse_temperature: NotNegative = 3.0
     """Of the policy weight exp(inverse_temperature (Q - V))."""
-    max_weight: float = 100.0
+    max_weight: Positive = 100.0
     """Largest policy weight."""
     policy_weight: Literal["advantage", "statistic"] = static(default="advantage")
     """`advantage`: as above. `statistic`: the weight that belongs to the value statistic (XQL: Eq. 12 with its own beta)."""

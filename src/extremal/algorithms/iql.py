@@ -5,6 +5,7 @@ from __future__ import annotations
 from extremal.algorithms.implicit import Implicit
 from extremal.algorithms.settings import Preset
 from extremal.core.algorithm import Algorithm
+from extremal.core.ranges import Between
 from extremal.core.record import record
 from extremal.core.types import Spec
 from extremal.objectives.statistic import Expectile
@@ -17,7 +18,7 @@ class IQL(Implicit):
     Source: [kostrikov2021] Algorithm 1, Eq. (5), (6), (7), App. B.
     """
 
-    expectile: float = 0.7
+    expectile: Between = 0.7
     """Level of the expectile: 0.5 is the mean (SARSA), towards 1 the maximum."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:

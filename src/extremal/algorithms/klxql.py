@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from extremal.algorithms.implicit import Ball, ImplicitSettings
 from extremal.core.algorithm import Algorithm
+from extremal.core.ranges import NotNegative, Positive, PositiveShare
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.data.transforms import UnitOfReturns
@@ -24,15 +25,15 @@ class KLXQL(ImplicitSettings):
 
     held_out_share: ClassVar[float] = 0.05
 
-    kappa: float = 0.42
+    kappa: NotNegative = 0.42
     """KL of the policy from the data's, in nats: 0 clones the data, large is greedy."""
-    clip: float = 3.0
+    clip: Positive = 3.0
     """Largest log density ratio; beyond it the loss goes on as its tangent."""
-    floor: float = static(default=0.001)
+    floor: Positive = static(default=0.001)
     """Least beta, in the unit of rewards (about the deviation of discounted returns); near it V is h alone."""
-    value_learning_rate: float | None = 1e-4
+    value_learning_rate: Positive | None = 1e-4
     """Of V, slower than the others: beta would take V's own swaying for a spread of Q. None: as of the others."""
-    value_rate: float | None = 0.05
+    value_rate: PositiveShare | None = 0.05
     """How far a slow copy of V, which Q and the policy then see, moves towards V after each update; none: they see V itself."""
     temperature: Literal["state", "shared"] = static(default="state")
     """Beta of each state, or one that serves all of them (their KL is then kappa on average)."""

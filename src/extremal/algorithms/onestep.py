@@ -9,6 +9,7 @@ from extremal.algorithms.implicit import ImplicitNetworks
 from extremal.algorithms.settings import DataSettings, Preset, continuous, extraction
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Cosine, Polyak
+from extremal.core.ranges import Between, Count, CountOrNone, NotNegative, Positive, PositiveShare, Share
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.objectives.actor import RegularisedImprovement
@@ -31,24 +32,24 @@ class Onestep(DataSettings):
 
     improvement: Literal["exponential", "reverse_kl"] = static(default="exponential")
     """How the policy comes near behaviour exp(inverse_temperature Q): weighted cloning, or a divergence from it."""
-    inverse_temperature: float = 3.0
+    inverse_temperature: NotNegative = 3.0
     """Of the improvement; of `reverse_kl`, the inverse of the divergence's weight."""
-    max_weight: float = 100.0
+    max_weight: Positive = 100.0
     """Largest policy weight of `exponential`."""
-    extract_after: float | None = static(default=0.8)
+    extract_after: Between | None = static(default=0.8)
     """Share of the updates after which the values stay as they are and the policy begins; none: all learn at once."""
-    discount: float = 0.99
-    learning_rate: float = 3e-4
+    discount: Share = 0.99
+    learning_rate: Positive = 3e-4
     policy_schedule: Literal["constant", "cosine"] = static(default="constant")
     """Rate of the policy: constant, or a cosine down to 0 at the last update."""
-    target_rate: float = 0.005
+    target_rate: PositiveShare = 0.005
     """How far the slow critic moves towards the critic after each update."""
-    critics: int = static(default=1)
+    critics: Count = static(default=1)
     """Number of critics; V and the policy see their minimum."""
-    width: int = static(default=256)
-    depth: int = static(default=2)
+    width: Count = static(default=256)
+    depth: CountOrNone = static(default=2)
     """Hidden layers of each network."""
-    batch_size: int = static(default=256)
+    batch_size: Count = static(default=256)
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:
         observation, action = continuous(type(self).__name__, spec)

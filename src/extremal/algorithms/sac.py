@@ -6,6 +6,7 @@ from extremal.algorithms.actor_critic import ActorCritic
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Polyak
+from extremal.core.ranges import NotNegative, Number, Positive
 from extremal.core.record import record
 from extremal.core.types import Spec
 from extremal.objectives.actor import SoftImprovement, TuneEntropy
@@ -20,11 +21,11 @@ class SAC(ActorCritic):
     Source: [haarnoja2018b] Algorithm 1, Eq. (6), (9), (18).
     """
 
-    entropy_weight: float = 1.0
+    entropy_weight: Positive = 1.0
     """Weight of the entropy at the start."""
-    entropy_learning_rate: float = 3e-4
+    entropy_learning_rate: NotNegative = 3e-4
     """Of the logarithm of that weight; 0 keeps it."""
-    target_entropy: float = -1.0
+    target_entropy: Number = -1.0
     """Entropy that the weight is tuned for, per dimension of the action (in nats)."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from extremal.core.algorithm import Algorithm
-from extremal.core.errors import ConfigError, SpecError
+from extremal.core.checked import Checked
+from extremal.core.errors import SpecError
+from extremal.core.ranges import Number, Positive
 from extremal.core.record import record, static
 from extremal.core.types import Spec, Transform
 from extremal.data.transforms import MultiplyReward, NormaliseObservation, RescaleAction, ScaleReward, ShiftReward
@@ -54,29 +56,22 @@ def extraction(after: float | None, updates: int) -> tuple[int, int | None]:
     """The policy's first update, and the first at which the values learn no more: 0 and none where both learn at once.
 
     Source: [kostrikov2021] Algorithm 1.
-
-    Raises:
-        ConfigError: `after` is no share of the updates.
     """
     if after is None:
         return 0, None
-    if not 0.0 < after < 1.0:
-        raise ConfigError(
-            f"extract_after is {after}; it is the share of the updates that comes before the policy's, above 0 and below 1"
-        )
     first = int(after * updates)
     return first, first
 
 
 @record
-class DataSettings:
+class DataSettings(Checked):
     """What every method that learns from rewards lets be done to the data."""
 
-    reward_range: float | None = static(default=None)
+    reward_range: Positive | None = static(default=None)
     """Divide rewards by the range of returns and multiply by this."""
-    reward_scale: float | None = static(default=None)
+    reward_scale: Positive | None = static(default=None)
     """Multiply every reward by this (after the division)."""
-    reward_shift: float | None = static(default=None)
+    reward_shift: Number | None = static(default=None)
     """Add this to every reward (after both)."""
     normalise_observation: bool = static(default=False)
     """Observations to zero mean and unit deviation."""
@@ -88,7 +83,7 @@ class DataSettings:
 def transforms(
     *,
     normalise_observation: bool,
-    reward_range: float | None = None,
+    reward_range: Positive | None = None,
     reward_scale: float | None = None,
     reward_shift: float | None = None,
 ) -> tuple[Transform, ...]:

@@ -6,6 +6,7 @@ from extremal.algorithms.actor_critic import ActorCritic
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Polyak
+from extremal.core.ranges import Count, NotNegative
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.objectives.actor import DeterministicImprovement
@@ -20,13 +21,13 @@ class TD3(ActorCritic):
     Source: [fujimoto2018] Algorithm 1, App. C; [fujimoto2021] Eq. (3), (5), App. A.
     """
 
-    policy_delay: int = static(default=2)
+    policy_delay: Count = static(default=2)
     """Updates of the critics per update of the policy and of the slow copies."""
-    target_noise: float = 0.2
+    target_noise: NotNegative = 0.2
     """Deviation of the noise on the slow policy's action, whose range is 2."""
-    target_noise_clip: float = 0.5
+    target_noise_clip: NotNegative = 0.5
     """Largest such noise."""
-    cloning: float | None = None
+    cloning: NotNegative | None = None
     """Weight of the critic (its mean magnitude divided out) against the distance to the logged actions; none: TD3."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:

@@ -9,6 +9,7 @@ from extremal.algorithms.implicit import Ball, Implicit
 from extremal.algorithms.settings import Preset
 from extremal.core.algorithm import Algorithm
 from extremal.core.errors import ConfigError
+from extremal.core.ranges import NotNegative, Positive
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.objectives.statistic import Gumbel, KLBall, Statistic
@@ -25,15 +26,15 @@ class XQL(Implicit):
 
     held_out_share: ClassVar[float] = 0.05
 
-    inverse_temperature: float = 10.0
+    inverse_temperature: NotNegative = 10.0
     """Of the policy weight exp(inverse_temperature (Q - V)); the paper has 3, 10 and 0.5 by domain."""
-    beta: float = 1.0
+    beta: Positive = 1.0
     """Temperature of the soft maximum, in units of return: small is near the maximum, large near the mean."""
-    clip: float = 5.0
+    clip: Positive = 5.0
     """Largest exponent (Q - V) / beta; beyond it the loss goes on as its tangent (batch_max: it is flat)."""
     normaliser: Literal["none", "running", "batch_max"] = static(default="running")
     """Scale of the Gumbel loss: none, a running average over earlier batches, or the paper's batch maximum."""
-    target_kl: float | None = None
+    target_kl: Positive | None = None
     """Hold the policy exp((Q - V) / beta) at this KL from the data's, in nats, by one beta that is learned; none: beta stays."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:

@@ -8,6 +8,13 @@ from typing import Annotated, Any, Union
 
 from tyro.conf import arg, subcommand
 
+Said = Annotated[
+    str | None,
+    arg(
+        metavar="{discrete,continuous,N}",
+        help="Where the data do not declare it: whether actions are choices, quantities, or N choices.",
+    ),
+]
 Json = Annotated[bool, arg(help="Print one JSON value instead of a table.")]
 
 

@@ -53,7 +53,9 @@ class Evaluate:
     seed: int = 0
     """Of the episodes."""
     environment: str | None = None
-    """Simulator, instead of the dataset's own."""
+    """Simulator, instead of the dataset's own: an id, also with arguments ('Pendulum-v1?g=1.0'), or module:Env-v0."""
+    max_steps: int = 10_000
+    """An episode that has not ended after so many steps is cut there, and the result says so."""
     target_return: float | None = None
     """Return that a method conditioned on returns (dt) is asked for, instead of its setting."""
     json: Json = False
@@ -62,7 +64,11 @@ class Evaluate:
         from extremal.runs.run import Run
 
         found = Run(self.run_path).evaluate(
-            episodes=self.episodes, seed=self.seed, environment=self.environment, target_return=self.target_return
+            episodes=self.episodes,
+            seed=self.seed,
+            environment=self.environment,
+            target_return=self.target_return,
+            max_steps=self.max_steps,
         )
         if self.json:
             print_json(found.to_json())
@@ -111,14 +117,15 @@ class Algorithms:
                     [[n, m.line, m.paper, m.differs] for n, m in METHODS.items()],
                 )
             return 0
-        from extremal.io.config import describe, field_docs, field_types, to_json
+        from extremal.core.checked import declared, describe
+        from extremal.io.config import field_docs, to_json
 
         known = method(self.name)
         if self.json:
             presets = {n: {"settings": to_json(p.settings), "source": p.source} for n, p in known.presets.items()}
             print_json({"settings": to_json(known.default), "presets": presets})
             return 0
-        types, docs = field_types(type(known.default)), field_docs(type(known.default))
+        types, docs = declared(type(known.default)), field_docs(type(known.default))
         values = to_json(known.default)
         table(
             ["setting", "default", "type", "meaning"],

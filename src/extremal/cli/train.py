@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from extremal.cli.console import Json, print_json
+from extremal.cli.console import Json, Said, print_json
 from extremal.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class TrainOptions:
     """Id of the data, e.g. pointmaze-medium-goal or npz:mine.npz (`extremal data list`)."""
     out: Path
     """Folder of the run; refused if it exists, unless --resume."""
+    actions: Said = None
     updates: int = 100_000
     """Of each replica."""
     seeds: tuple[int, ...] = (1,)
@@ -32,11 +33,14 @@ class TrainOptions:
     preset: str | None = None
     """Settings as printed for a benchmark (`extremal algorithms METHOD`); flags still win over it."""
     environment: str | None = None
-    """Simulator to evaluate in, instead of the dataset's own; none: train without one."""
+    """Simulator to evaluate in, instead of the dataset's own: an id, also with arguments ('Pendulum-v1?g=1.0'), or
+    module:Env-v0; none: train without one."""
     evaluate_every: int | None = None
     """Updates between evaluations and checkpoints; default: a tenth of the updates."""
     episodes: int = 20
     """Evaluation episodes per seed."""
+    max_steps: int = 10_000
+    """An evaluation episode that has not ended after so many steps is cut there, and the result says so."""
     log_every: int = 1000
     """Updates that a row of metrics.csv averages over."""
     holdout: float | None = None
@@ -53,17 +57,19 @@ class TrainOptions:
 def train_command(name: str, preset_name: str | None) -> type:
     """A dataclass with the options of a run and one flag per setting of the method; floats take several values."""
     from extremal.algorithms.registry import METHODS, preset
+    from extremal.core.checked import bounds, declared
     from extremal.io.config import field_docs, field_types, sweepable
 
     known = METHODS[name]
     default = known.default if preset_name is None else preset(name, preset_name)
-    cls, docs = type(default), field_docs(type(default))
+    cls, docs, ranged = type(default), field_docs(type(default)), declared(type(default))
     fields: list[Any] = []
     for field, hint in field_types(cls).items():
         value: Any = getattr(default, field)
         if field in sweepable(cls):
             hint, value = tuple[hint, ...], (value,)  # type: ignore[valid-type]
-        fields.append((field, Annotated[hint, arg(help=docs.get(field, ""))], dataclasses.field(default=value)))
+        told = f"{docs.get(field, '')} {bounds(ranged[field])}".strip()
+        fields.append((field, Annotated[hint, arg(help=told)], dataclasses.field(default=value)))
     made = dataclasses.make_dataclass(
         f"Train{name}", fields, bases=(TrainOptions,), namespace={"run": _train, "goes_on": GOES_ON}
     )
@@ -74,6 +80,7 @@ def train_command(name: str, preset_name: str | None) -> type:
 def _train(self: Any) -> int:
     from extremal.algorithms.registry import METHODS
     from extremal.cli.progress import bars
+    from extremal.data.kinds import parse
     from extremal.io.config import from_json
     from extremal.runs.run import train
 
@@ -88,8 +95,10 @@ def _train(self: Any) -> int:
             sweep=swept,
             seeds=self.seeds[0] if len(self.seeds) == 1 else self.seeds,
             environment=self.environment,
+            actions=parse(self.actions),
             evaluate_every=self.evaluate_every,
             episodes=self.episodes,
+            max_steps=self.max_steps,
             log_every=self.log_every,
             holdout=self.holdout,
             resume=self.resume,

@@ -10,25 +10,27 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from extremal.core.checked import Checked
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam, Optimiser, Polyak, descend
+from extremal.core.ranges import Count, CountOrNone
 from extremal.core.record import record, static
 from extremal.core.types import AgentState, Batch, Metrics, Objective, Sampler, SequenceBatch, Transform
 
 
 @record
-class Step:
+class Step(Checked):
     """One network, what it minimises, and how."""
 
     trains: str = static()  # field of `online` to differentiate; every other network is a constant
     objective: Objective
     optimiser: Optimiser = Adam()
-    repeat: int = static(default=1)  # updates per pass, each on a fresh batch
+    repeat: Count = static(default=1)  # updates per pass, each on a fresh batch
     name: str = static(default="")  # of its metrics and its optimiser state; default: `trains`
-    every: int = static(default=1)  # taken at every so many updates (TD3's policy: 2), counted from `start`
-    start: int = static(default=0)  # first update at which it is taken
-    stop: int | None = static(default=None)  # first update at which it is taken no more
-    tiles: int = static(default=1)  # parts of equal size in which a CPU takes the rows of a batch, see `tiles_of`
+    every: Count = static(default=1)  # taken at every so many updates (TD3's policy: 2), counted from `start`
+    start: CountOrNone = static(default=0)  # first update at which it is taken
+    stop: CountOrNone | None = static(default=None)  # first update at which it is taken no more
+    tiles: Count = static(default=1)  # parts of equal size in which a CPU takes the rows of a batch, see `tiles_of`
 
     @property
     def label(self) -> str:
@@ -84,10 +86,10 @@ def tiles_of(batch: int, actions: int) -> int:
 
 
 @record
-class Transitions:
+class Transitions(Checked):
     """A batch is `size` single transitions, drawn uniformly with replacement."""
 
-    size: int = static()
+    size: Count = static()
 
     @property
     def length(self) -> int:
@@ -101,7 +103,7 @@ class Transitions:
 
 
 @record
-class Windows:
+class Windows(Checked):
     """A batch is `size` windows of up to `length` steps of one episode; where one begins is drawn uniformly over all rows.
 
     So an episode is drawn in proportion to its steps, and its step t is in min(t + 1, `length`) of the windows.
@@ -109,8 +111,8 @@ class Windows:
     Source: [chen2021] (its published code).
     """
 
-    size: int = static()
-    length: int = static()
+    size: Count = static()
+    length: Count = static()
 
     def sample(self, dataset: Any, key: jax.Array) -> SequenceBatch:
         return dataset.sample_windows(key, self.size, self.length)

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from extremal.core.checked import Checked
+from extremal.core.ranges import Count, NotNegative, Positive, Share
 from extremal.core.record import record, static
 
 
@@ -19,52 +21,52 @@ class Optimiser(Protocol):
 
 
 @record
-class Cosine:
+class Cosine(Checked):
     """Factor on the learning rate: from 1 at the first update down to 0 at `horizon` updates, and 0 after it."""
 
-    horizon: float
+    horizon: Positive
 
     def __call__(self, count: jax.typing.ArrayLike) -> jax.Array:
         return 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.minimum(jnp.asarray(count, jnp.float32) / self.horizon, 1.0)))
 
 
 @record
-class WarmUp:
+class WarmUp(Checked):
     """Factor on the learning rate: a straight line to 1, which the update number `updates` (counted from 1) has first."""
 
-    updates: float
+    updates: Positive
 
     def __call__(self, count: jax.typing.ArrayLike) -> jax.Array:
         return jnp.minimum((jnp.asarray(count, jnp.float32) + 1.0) / self.updates, 1.0)
 
 
 @record
-class Adam:
+class Adam(Checked):
     """Adam, with an optional schedule of the rate and an optional bound on the global norm of the gradient.
 
     Source: [kingma2015] Algorithm 1.
     """
 
-    learning_rate: float = 3e-4
+    learning_rate: NotNegative = 3e-4
     schedule: Cosine | WarmUp | None = None
-    max_norm: float | None = None
+    max_norm: Positive | None = None
 
     def transform(self) -> optax.GradientTransformation:
         return _bounded(self.max_norm, optax.adam(_rate(self.learning_rate, self.schedule)))
 
 
 @record
-class AdamW:
+class AdamW(Checked):
     """Adam that also shrinks every parameter by its rate times `weight_decay`, beside the gradient's step.
 
     Source: [loshchilov2019] Algorithm 2.
     Differs from the paper: the decay is scaled by the learning rate, as in every published library.
     """
 
-    learning_rate: float = 1e-4
-    weight_decay: float = 1e-4
+    learning_rate: NotNegative = 1e-4
+    weight_decay: NotNegative = 1e-4
     schedule: Cosine | WarmUp | None = None
-    max_norm: float | None = None
+    max_norm: Positive | None = None
 
     def transform(self) -> optax.GradientTransformation:
         rate = _rate(self.learning_rate, self.schedule)
@@ -72,10 +74,10 @@ class AdamW:
 
 
 @record
-class SGD:
+class SGD(Checked):
     """Plain gradient descent. On the loss (x - y)^2 / 2 of a scalar x it is an exponential moving average of y."""
 
-    learning_rate: float
+    learning_rate: NotNegative
 
     def transform(self) -> optax.GradientTransformation:
         return optax.sgd(self.learning_rate)
@@ -97,14 +99,14 @@ def descend(optimiser: Optimiser, gradient: Any, state: Any, params: Any) -> tup
 
 
 @record
-class Polyak:
+class Polyak(Checked):
     """A slow copy: it moves by `rate` of the way to the network it follows; rate 1 is a hard copy.
 
     It moves after each update, or after every so many.
     """
 
-    rate: float
-    every: int = static(default=1)
+    rate: Share
+    every: Count = static(default=1)
 
     def follow(self, slow: Any, online: Any, index: jax.Array | int = 0) -> Any:
         """The copy after update `index`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -40,10 +40,17 @@ def record(cls: type[T]) -> type[T]:
     jax.tree_util.register_pytree_with_keys(
         made,
         lambda one: (zip(keys, read(one), strict=True), about(one)),
-        lambda aux, leaves: made(**dict(zip(children, leaves, strict=True)), **dict(zip(others, aux, strict=True))),
+        lambda aux, leaves: _rebuilt(made, (*zip(children, leaves, strict=True), *zip(others, aux, strict=True))),
         lambda one: (read(one), about(one)),
     )
     return made
+
+
+def _rebuilt(cls: type[T], fields: Iterable[tuple[str, Any]]) -> T:
+    """A record that JAX puts together again, maybe of what is no number yet: checks are for what a user makes."""
+    one = object.__new__(cls)
+    vars(one).update(fields)
+    return one
 
 
 def _reader(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, DataError, nearest
+from extremal.core.ranges import Count, Seed
 from extremal.data import adroit, cache, mujoco
 from extremal.data.dataset import Dataset
 
@@ -47,6 +49,7 @@ def build(
         DataError: what `source` holds cannot be used.
         MissingExtraError: a package is not installed.
     """
+    rows, seed = admitted("rows", rows, Count | None), admitted("seed", seed, Seed | None)
     if name not in NAMES:
         raise nearest(name, NAMES, kind="dataset to build")
     if name in adroit.BUILDS:

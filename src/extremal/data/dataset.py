@@ -24,13 +24,20 @@ import numpy as np
 from extremal.core.errors import DataError
 from extremal.core.record import record, static
 from extremal.core.types import Batch, SequenceBatch, Spec
+from extremal.data.bounds import declared_count, declared_range
 from extremal.data.finding import Finding
-from extremal.data.invariants import check, column, contiguous, finite, flag, real, same_rows, whole
+from extremal.data.invariants import check, column, flag, observed, real
+from extremal.data.kinds import Actions, settled
+from extremal.data.rows import read_rows
 
 
 @record
 class Card:
-    """What is known of a dataset besides its numbers. Nothing here changes training, except the declared action range."""
+    """What is known of a dataset besides its numbers. Nothing here changes training, except the declared action range.
+
+    Raises:
+        DataError: bounds that are not finite, not in order, or no plain numbers; says which entry.
+    """
 
     name: str = static(default="unnamed")
     environment: str | None = static(default=None)  # id for `extremal.envs.make`; None: no simulator
@@ -41,6 +48,16 @@ class Card:
     recipe: str = static(default="")  # JSON: how the data came about (generator, seed, versions, source hash)
     findings: tuple[Finding, ...] = static(default=())  # of reading: rows left out, say; `check_dataset` repeats them
 
+    def __post_init__(self) -> None:
+        low, high = declared_range(self.action_low, self.action_high)
+        plain = {
+            "action_low": low,
+            "action_high": high,
+            "actions": declared_count(self.actions, bounded=low is not None),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
 
 @record
 class Dataset:
@@ -49,7 +66,7 @@ class Dataset:
     Build one by `from_episodes` or `from_rows`; read one by `extremal.load_dataset(id)`.
     """
 
-    observation: Any  # [N + E, *O] float32: T + 1 per episode
+    observation: Any  # [N + E, *O] float32: T + 1 per episode (float64 where float32 would round a feature away)
     action: Any  # [N, A] float32, or [N] int32 where discrete
     reward: Any  # [N] float32
     terminated: Any  # [N] bool: the MDP ended here, nothing follows (only on an episode's last row)
@@ -66,11 +83,13 @@ class Dataset:
     # ---- building --------------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_episodes(cls, episodes: Sequence[Mapping[str, Any]], *, card: Card | None = None) -> Dataset:
+    def from_episodes(
+        cls, episodes: Sequence[Mapping[str, Any]], *, card: Card | None = None, actions: Actions | None = None
+    ) -> Dataset:
         """One mapping per episode: `observation` [T + 1, *O], `action` [T, ...], `reward` [T], and the flags of the end.
 
         `terminated` and `truncated` are booleans of the episode (default False), or arrays [T] that are set on the last
-        row only; where both are set the MDP ended, and `terminated` wins.
+        row only; where both are set the MDP ended, and `terminated` wins. `actions` as in `from_rows`.
         """
         if not episodes:
             raise DataError("there is no episode", field="episodes")
@@ -81,7 +100,8 @@ class Dataset:
         flags = {name: _ends(episodes, name, starts) for name in ("terminated", "truncated")}
         flags["truncated"] &= ~flags["terminated"]
         joined = {name: np.concatenate(values) for name, values in columns.items()}
-        return cls._of(**joined, **flags, starts=starts, card=card)
+        joined["observation"] = observed("observation", joined["observation"])
+        return cls._of(**joined, **flags, starts=starts, card=card or Card(), actions=actions)
 
     @classmethod
     def from_rows(
@@ -94,65 +114,40 @@ class Dataset:
         truncated: Any | None = None,
         next_observation: Any | None = None,
         episode: Any | None = None,
+        step: Any | None = None,
         card: Card | None = None,
+        actions: Actions | None = None,
     ) -> Dataset:
         """A table with one row a step, in time order.
 
         Args:
             observation: [N, *O]; action: [N, A] or [N]; reward: [N]; terminated, truncated: [N], 0 or 1. Where both are
                 set the MDP ended, and `terminated` wins.
-            next_observation: [N, *O]. With it an episode also ends where the next row does not go on from here. Without
-                it the last row of an episode that did not terminate has no successor and is left out, as in D4RL.
-            episode: [N] labels; an episode ends where the label changes, and no label may come back.
+            next_observation: [N, *O]. Where neither labels nor complete flags say where episodes end (`data.rows`), one also ends
+                where the next row does not go on from here. Without it the last row of an episode that did not terminate
+                has no successor and is left out, as in D4RL.
+            episode: [N] labels, numbers or strings; an episode ends where the label changes. Without `step` no label may come back.
+            step: [N] numbers or times: with `episode` they put its rows in order, without it they must rise until an end.
+            actions: "discrete", "continuous", or the number of choices, where nothing declares it: whole numbers and booleans
+                of few values are refused until it is said (`data.kinds`).
 
         Raises:
             DataError: fields of different lengths, NaN, flags that are not 0 or 1, labels that come back, and whatever
                 `Dataset` refuses; rows are those of the table.
         """
-        card = card or Card()
-        given = {"observation": observation, "action": action, "reward": reward, "terminated": terminated}
+        given = {"observation": observation, "action": action, "reward": reward, "terminated": terminated, "step": step}
         given |= {"truncated": truncated, "next_observation": next_observation, "episode": episode}
-        fields = {name: np.asarray(value) for name, value in given.items() if value is not None}
-        rows = same_rows(fields)
-        ended = flag("terminated", fields["terminated"])
-        cut = flag("truncated", fields.get("truncated", np.zeros(rows, bool))) & ~ended
-        last = ended | cut
-        if "episode" in fields:
-            last |= contiguous(fields["episode"])
-        last[-1] = True
-        here = finite("observation", real("observation", fields["observation"]))
-        columns = {
-            "action": finite("action", real("action", fields["action"])) if card.actions is None else fields["action"],
-            "reward": finite("reward", real("reward", column("reward", fields["reward"]))),
-            "terminated": ended,
-            "truncated": cut,
-        }
-        if "next_observation" in fields:
-            follow = finite("next_observation", real("next_observation", fields["next_observation"]))
-            if follow.shape != here.shape:
-                raise DataError(f"has shape {follow.shape}, 'observation' has {here.shape}", field="next_observation")
-            with np.errstate(over="ignore"):
-                apart = np.abs(here[1:] - follow[:-1]) > 1e-6
-            last[:-1] |= apart.any(axis=tuple(range(1, apart.ndim)))
-        else:
-            keep, follow = _known_successors(here, last, ended, cut)
-            here, follow, last = here[keep], follow[keep], last[keep]
-            columns = {name: value[keep] for name, value in columns.items()}
-        ends = np.flatnonzero(last) + 1
-        observation = np.insert(here, ends, follow[ends - 1], axis=0)
-        return cls._of(observation, **columns, starts=np.append(0, ends), card=card)
+        card, read = card or Card(), read_rows(given)
+        card = dataclasses.replace(card, findings=(*card.findings, *read.findings)) if read.findings else card
+        columns = {name: value for name, value in read._asdict().items() if name != "findings"}
+        return cls._of(**columns, card=card, actions=actions)
 
     @classmethod
-    def _of(cls, observation, action, reward, *, terminated, truncated, starts, card) -> Dataset:
-        card = card or Card()
-        if card.actions is not None:
-            action = whole("action", action, card.actions)
-        else:
-            action = real("action", action)
-            action = action[:, None] if action.ndim == 1 else action
+    def _of(cls, observation, action, reward, *, terminated, truncated, starts, card, actions=None) -> Dataset:
+        action, card = settled(action, card, actions)
         episode = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         return cls(
-            observation=real("observation", observation),
+            observation=observation,
             action=action,
             reward=real("reward", column("reward", reward)),
             terminated=terminated,
@@ -319,24 +314,6 @@ class Dataset:
             "terminated": int(np.sum(self.terminated)),
             "truncated": int(np.sum(self.truncated)),
         }
-
-
-def _known_successors(
-    here: np.ndarray, last: np.ndarray, ended: np.ndarray, cut: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows to keep [N] where only the next row tells the next observation, and that one [N, *O].
-
-    What follows a last row is unknown: kept where the MDP ended (no value is read there), left out elsewhere, and the
-    row before it, with its cut, becomes the last one. `last` and `cut` are changed in place.
-    """
-    follow = np.concatenate([here[1:], here[-1:]])
-    follow[last] = here[last]
-    gone = last & ~ended
-    if gone.all():
-        raise DataError("no row has a successor: every episode is one step long", field="observation")
-    cut[:-1] |= gone[1:] & cut[1:] & ~last[:-1]
-    last[:-1] |= gone[1:]
-    return ~gone, follow
 
 
 def _column(episode: Mapping[str, Any], name: str, number: int) -> np.ndarray:

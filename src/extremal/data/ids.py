@@ -9,6 +9,8 @@ from typing import NamedTuple
 from extremal.core.errors import ConfigError, nearest
 from extremal.data import builds, cache, pointmaze
 from extremal.data.dataset import Dataset
+from extremal.data.kinds import Actions, agree
+from extremal.data.loaders.d3rlpy import load_d3rlpy
 from extremal.data.loaders.d4rl import load_d4rl
 from extremal.data.loaders.minari import load_minari
 from extremal.data.loaders.neorl2 import load_neorl2
@@ -22,13 +24,14 @@ class Kind(NamedTuple):
     form: str  # what to write
     reads: str  # what it reads
     extra: str | None  # the optional extra of the installation that it needs
-    load: Callable[[str], Dataset]
+    load: Callable[[str, Actions | None], Dataset]
 
 
 KINDS: dict[str, Kind] = {
     "npz": Kind("npz:PATH", "Extremal's own archive, or a NumPy archive with one row a step", None, load_npz),
     "parquet": Kind("parquet:PATH", "a Parquet table with one row a step", "formats", load_parquet),
     "d4rl": Kind("d4rl:PATH", "a D4RL HDF5 file, versions 0 to 2", "formats", load_d4rl),
+    "d3rlpy": Kind("d3rlpy:PATH", "a file that d3rlpy dumped, of version 1 or 2", "formats", load_d3rlpy),
     "minari": Kind("minari:NAME", "a dataset of the local Minari root", "formats", load_minari),
     "neorl2": Kind("neorl2:PATH", "a NeoRL-2 archive", None, load_neorl2),
 }
@@ -39,16 +42,19 @@ _SUFFIXES = {
     ".npz": ("npz", "neorl2"),
     ".parquet": ("parquet",),
     ".pq": ("parquet",),
-    ".hdf5": ("d4rl",),
-    ".h5": ("d4rl",),
+    ".hdf5": ("d4rl", "d3rlpy"),
+    ".h5": ("d4rl", "d3rlpy"),
 }
 
 
-def load_dataset(id: str) -> Dataset:
+def load_dataset(id: str, *, actions: Actions | None = None) -> Dataset:
     """The dataset that `id` names: 'pointmaze-medium-goal', 'npz:runs.npz', 'minari:D4RL/door/human-v2', ...
 
+    Args:
+        actions: "discrete", "continuous" or the number of choices, where the data do not declare it (`data.kinds`).
+
     Raises:
-        ConfigError: an unknown name or prefix; says the nearest ones.
+        ConfigError: an unknown name or prefix; says the nearest ones. `actions` that contradict what the data declare.
         DataError: the file is missing or would make training wrong; says file, field and row.
         MissingExtraError: the format needs a package that is not installed.
     """
@@ -56,12 +62,12 @@ def load_dataset(id: str) -> Dataset:
     if colon:
         if scheme not in KINDS:
             raise nearest(scheme, KINDS, kind="kind of dataset")
-        return KINDS[scheme].load(rest)
-    if id in pointmaze.NAMES:
-        return pointmaze.load(id)
-    if builds.is_id(id):
-        return builds.load(id)
-    raise _unknown(id)
+        return KINDS[scheme].load(rest, actions)
+    if id not in pointmaze.NAMES and not builds.is_id(id):
+        raise _unknown(id)
+    data = pointmaze.load(id) if id in pointmaze.NAMES else builds.load(id)
+    agree(data.card, actions)
+    return data
 
 
 def save_dataset(dataset: Dataset, id: str, *, overwrite: bool = False) -> Path:

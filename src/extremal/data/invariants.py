@@ -23,9 +23,34 @@ def same_rows(fields: Mapping[str, np.ndarray]) -> int:
 
 def real(name: str, value: Any) -> np.ndarray:
     """The same numbers as float32; a number that float32 cannot hold becomes infinite."""
-    value = _numbers(name, value)
+    value = real_numbers(name, value)
     with np.errstate(over="ignore"):
         return value.astype(np.float32, copy=False)
+
+
+def observed(name: str, value: Any) -> np.ndarray:
+    """Observations [N, ...] as the store keeps them: float32, or float64 where that would round a feature away.
+
+    A feature that varies little about a large number, as a clock or a position may, loses its course in float32; it has to be
+    centred first (`NormaliseObservation`).
+    """
+    value = real_numbers(name, value)
+    if value.dtype.kind == "f" and value.dtype.itemsize <= 4:
+        return value.astype(np.float32, copy=False)
+    if value.ndim >= 2 and value.size and _rounded_away(value.reshape(len(value), -1)):
+        return value.astype(np.float64, copy=False)
+    return real(name, value)
+
+
+def _rounded_away(value: np.ndarray) -> bool:
+    """Whether float32 tells the values of a feature [N, C] apart by no more than 1 % of its deviation, far from 0."""
+    largest = np.abs(value).max(axis=0).astype(np.float64)
+    far = np.isfinite(largest) & (largest >= 1e3) & (largest < np.finfo(np.float32).max)
+    if not far.any():
+        return False
+    spacing = np.spacing(largest[far].astype(np.float32)).astype(np.float64)
+    deviation = np.std(value[:, far].astype(np.float64) - value[:1, far], axis=0)
+    return bool(((deviation > 0.0) & (spacing > 0.01 * deviation)).any())
 
 
 def finite(name: str, value: np.ndarray) -> np.ndarray:
@@ -44,7 +69,7 @@ def first_infinite(value: np.ndarray) -> int | None:
 
 def whole(name: str, value: Any, count: int) -> np.ndarray:
     """[N] int32 from whole numbers 0 to `count` - 1 of any type and shape [N] or [N, 1]."""
-    value = column(name, _numbers(name, value))
+    value = column(name, real_numbers(name, value))
     fits = (value >= 0) & (value < count) & (value == np.floor(value))
     if (odd := np.flatnonzero(~fits)).size:
         raise DataError(
@@ -55,23 +80,31 @@ def whole(name: str, value: Any, count: int) -> np.ndarray:
 
 def flag(name: str, value: Any) -> np.ndarray:
     """[N] bool from 0 and 1 of any type and shape [N] or [N, 1]."""
-    value = column(name, _numbers(name, value))
+    value = column(name, real_numbers(name, value))
     if (odd := np.flatnonzero((value != 0) & (value != 1))).size:
         raise DataError(f"is {value[odd[0]]}, expected 0 or 1", field=name, row=int(odd[0]))
     return value.astype(bool)
 
 
+def labels(name: str, value: Any) -> np.ndarray:
+    """[N] numbers or strings from shape [N] or [N, 1], each one there."""
+    value = column(name, plain(value))
+    if value.dtype == object or (value.dtype.kind == "f" and not np.isfinite(value).all()):
+        raise DataError("must hold one number or string a row, and no NaN", field=name)
+    return value
+
+
 def contiguous(label: np.ndarray) -> np.ndarray:
     """[N] bool: the last row of each label, in a table where no label comes back after it ended."""
-    if label.ndim != 1 or label.dtype == object or (label.dtype.kind == "f" and not np.isfinite(label).all()):
-        raise DataError("must hold one number or string a row, and no NaN", field="episode")
     last = np.append(label[1:] != label[:-1], True)
     begin = np.flatnonzero(np.append(True, last[:-1]))
     _, first = np.unique(label[begin], return_index=True)
     if len(first) < len(begin):
         row = int(begin[np.setdiff1d(np.arange(len(begin)), first)[0]])
         raise DataError(
-            f"{label[row]!s} comes back after it ended; sort the rows by episode and time", field="episode", row=row
+            f"{label[row]!s} comes back after it ended; sort the rows by episode and time, or give a 'step' column",
+            field="episode",
+            row=row,
         )
     return last
 
@@ -106,7 +139,9 @@ def _check_shapes(data: Any, rows: int, episodes: int) -> None:
     for name in ("reward", "terminated", "truncated"):
         if getattr(data, name).ndim != 1:
             raise DataError(f"has shape {getattr(data, name).shape}, expected one number a row", field=name)
-    types = {"observation": np.float32, "reward": np.float32, "terminated": bool, "truncated": bool, "starts": np.int32}
+    if data.observation.dtype not in (np.float32, np.float64):
+        raise DataError(f"holds {data.observation.dtype}, expected float32", field="observation")
+    types = {"reward": np.float32, "terminated": bool, "truncated": bool, "starts": np.int32}
     types["action"] = np.float32 if data.card.actions is None else np.int32
     for name, expected in types.items():
         if getattr(data, name).dtype != expected:
@@ -137,10 +172,22 @@ def _check_ends(data: Any, rows: int) -> None:
             raise DataError("is set inside an episode; it belongs on the last row", field=name, row=int(odd[0]))
 
 
-def _numbers(name: str, value: Any) -> np.ndarray:
-    value = np.asarray(value)
+def real_numbers(name: str, value: Any) -> np.ndarray:
+    """`value` as an array of numbers or booleans; a column of Python objects is one where each of them is."""
+    value = plain(value)
     if value.dtype.kind not in "biuf":
         raise DataError(f"holds {value.dtype}, not real numbers", field=name)
+    return value
+
+
+def plain(value: Any) -> np.ndarray:
+    """An array; a column of Python objects (as a data frame keeps strings) at the type that all of them share."""
+    value = np.asarray(value)
+    if value.dtype != object or value.ndim != 1:
+        return value
+    for kinds in (str, (bool, np.bool_), (int, np.integer), (float, int, np.floating, np.integer)):
+        if all(isinstance(one, kinds) for one in value):
+            return np.array(value.tolist())
     return value
 
 

@@ -19,7 +19,9 @@ from importlib.metadata import version
 
 import numpy as np
 
-from extremal.core.errors import ConfigError, nearest, require
+from extremal.core.checked import admitted
+from extremal.core.errors import nearest, require
+from extremal.core.ranges import Count, Seed
 from extremal.data import cache
 from extremal.data.dataset import Card, Dataset
 from extremal.envs.layouts import MOVES, Cell, Layout, layout
@@ -88,6 +90,7 @@ def generate(name: str, *, rows: int = ROWS, seed: int = 0, progress: Progress |
     Differs from the paper: after a change of goal D4RL repeats the last observation once, with an action chosen on it but
     carried out one step later; here every row's action was chosen on the row's own observation. `goal` is ours.
     """
+    rows, seed = admitted("rows", rows, Count), admitted("seed", seed, Seed)
     return _relabel(name, _simulate(_size(name), rows, seed, progress), rows, seed)
 
 
@@ -128,8 +131,6 @@ def controller_returns(size: str, episodes: int, seed: int, *, replan: bool) -> 
 
 def _simulate(size: str, rows: int, seed: int, progress: Progress | None) -> dict[str, np.ndarray]:
     """The trajectory: observation [rows + 1, 4], action [rows, 2], and where the pursued goal changed after a row [rows]."""
-    if rows < 1:
-        raise ConfigError(f"cannot generate {rows} rows; at least one is needed")
     require("mujoco", extra="envs", purpose="generating data")
     from extremal.envs.maze import Simulation
 

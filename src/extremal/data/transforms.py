@@ -13,6 +13,7 @@ from extremal.core.errors import DataError, nearest
 from extremal.core.record import record
 from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
+from extremal.data.strays import usual_range
 
 
 class _Unchanged:
@@ -42,21 +43,26 @@ class _OfReward(_Unchanged):
 class RescaleAction(_Unchanged):
     """Actions to [-1, 1], feature by feature, from the declared range or else the observed one; clipped to it.
 
-    A feature that never varies is left where it is.
+    A feature that never varies is left where it is. Stray numbers, such as one -9999, do not widen the observed range
+    (`strays`; `check_dataset` names them).
     """
 
     centre: Any = None  # [A]
     half: Any = None  # [A]
 
     def fit(self, dataset: Dataset) -> RescaleAction:
-        card, action = dataset.card, np.asarray(dataset.action)
-        low = action.min(axis=0) if card.action_low is None else np.asarray(card.action_low, np.float32)
-        high = action.max(axis=0) if card.action_high is None else np.asarray(card.action_high, np.float32)
-        half = np.where(high > low, (high - low) / 2.0, 1.0)
-        return RescaleAction(centre=((low + high) / 2.0).astype(np.float32), half=half.astype(np.float32))
+        card = dataset.card
+        given = None if card.action_low is None or card.action_high is None else (card.action_low, card.action_high)
+        ends = np.asarray(given or usual_range(np.asarray(dataset.action)), np.float32)
+        low, high = ends.astype(np.float64)  # the two ends of float32 lie further apart than float32 reaches
+        half = ((high - low) / 2.0).astype(np.float32)
+        half = np.where(half >= np.finfo(np.float32).tiny, half, np.float32(1.0))
+        return RescaleAction(centre=((low + high) / 2.0).astype(np.float32), half=half)
 
     def apply(self, dataset: Dataset) -> Dataset:
-        return dataset.replace(action=np.clip((dataset.action - self.centre) / self.half, -1.0, 1.0))
+        with np.errstate(over="ignore"):  # a stray at the end of float32 becomes infinite, and is clipped
+            scaled = (dataset.action - self.centre) / self.half
+        return dataset.replace(action=np.clip(scaled, -1.0, 1.0))
 
     def action(self, action: Any) -> Any:
         return action * jnp.broadcast_to(self.half, action.shape) + jnp.broadcast_to(self.centre, action.shape)

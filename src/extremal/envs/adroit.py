@@ -35,6 +35,6 @@ class Door(gymnasium.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray]):
         return observation, float(reward), terminated, truncated, {**info, "success": bool(info["success"])}
 
 
-def door() -> gymnasium.Env:
-    """The door with D4RL's 200 steps."""
-    return gymnasium.wrappers.TimeLimit(Door(), DOOR_LIMIT)
+def door(limit: int | None = DOOR_LIMIT) -> gymnasium.Env:
+    """The door with D4RL's 200 steps, or another limit; None: without one."""
+    return Door() if limit is None else gymnasium.wrappers.TimeLimit(Door(), limit)

@@ -57,7 +57,7 @@ class PointMaze(gymnasium.Env[np.ndarray, np.ndarray]):
 
     Observation [4] float64: position (2), velocity (2). Action [2] in [-1, 1]. `info["success"]`: the position after the
     step lies within 0.5 of the goal, which never moves. An episode is truncated at 300 (umaze), 600 (medium) or 800 (large)
-    steps.
+    steps; `limit` may be set to another number.
 
     The rewards, on the position after the step:
         sparse: 1 within 0.5 of the goal, 0 elsewhere; never terminates, so the return counts the steps spent there.
@@ -76,6 +76,7 @@ class PointMaze(gymnasium.Env[np.ndarray, np.ndarray]):
         if reward not in REWARDS:
             raise nearest(reward, REWARDS, kind="maze reward")
         self.layout = layout(size)
+        self.limit: int | None = self.layout.limit  # steps until an episode is truncated; None: never
         self.reward = reward
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float64)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -100,5 +101,5 @@ class PointMaze(gymnasium.Env[np.ndarray, np.ndarray]):
         success = distance <= GOAL_RADIUS
         reward = math.exp(-distance) if self.reward == "dense" else float(success) - (self.reward == "goal")
         terminated = success and self.reward == "goal"
-        truncated = not terminated and self._steps >= self.layout.limit
+        truncated = not terminated and self.limit is not None and self._steps >= self.limit
         return np.array(state), reward, terminated, truncated, {"success": success}

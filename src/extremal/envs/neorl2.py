@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from extremal.core.errors import MissingExtraError, nearest
 
@@ -27,8 +28,8 @@ _SOURCE = """\
     neorl2-python/bin/pip install -e NeoRL2"""
 
 
-def simulator(task: str) -> Piped:
-    """One of `TASKS`, with the step limit that NeoRL-2 registers for it.
+def simulator(task: str, arguments: Mapping[str, Any] | None = None) -> Piped:
+    """One of `TASKS`, with the step limit that NeoRL-2 registers for it, or with `max_episode_steps` (None: without one).
 
     Raises:
         ConfigError: an unknown task, or an interpreter that cannot be started.
@@ -45,7 +46,7 @@ def simulator(task: str) -> Piped:
     from extremal.envs.piped import Piped
 
     try:
-        return Piped(interpreter, _SIDE, task)
+        return Piped(interpreter, _SIDE, task, arguments)
     except MissingExtraError as error:
         raise MissingExtraError(f"{VARIABLE}: {error}. {_advice(task)}") from error
 

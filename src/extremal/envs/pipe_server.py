@@ -5,7 +5,7 @@ on standard output, both JSON; nothing is pickled. Arrays travel as {"__array__"
 written with as many digits as tell it from its neighbours, so it arrives as the same float; NaN and the infinities arrive too.
 
     ["load", "name" | "file", WHAT]   import a module, or run a script: it registers its simulators with gymnasium
-    ["make", ID]                      -> {"handle", "observation_space", "action_space"}
+    ["make", ID, ARGUMENTS]           -> {"handle", "observation_space", "action_space"}
     ["reset", HANDLE, SEED, OPTIONS]  -> [observation, info]
     ["step", HANDLE, ACTION]          -> [observation, reward, terminated, truncated, info]
     ["close", HANDLE]
@@ -100,10 +100,10 @@ class Simulators:
     def load(self, kind: str, what: str) -> None:
         self._loaded = importlib.import_module(what) if kind == "name" else runpy.run_path(what, run_name="__main__")
 
-    def make(self, name: str) -> dict[str, Any]:
+    def make(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         import gymnasium
 
-        simulator = gymnasium.make(name, disable_env_checker=True)
+        simulator = gymnasium.make(name, disable_env_checker=True, **arguments)
         spaces = {part: _space(getattr(simulator, part)) for part in ("observation_space", "action_space")}
         self._next += 1
         self._made[self._next] = simulator

@@ -8,6 +8,7 @@ interpreter and module live in one process, which ends with the last of them, an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ import numpy as np
 from extremal.core.child import Child, foreign_environment
 from extremal.core.errors import ConfigError, MissingExtraError, SimulatorError
 from extremal.envs import pipe_server
+from extremal.envs.naming import LIMIT
 
 
 class _Server:
@@ -93,6 +95,7 @@ class Piped(gymnasium.Env[np.ndarray, Any]):
         interpreter: a Python with gymnasium, numpy and the module.
         module: what registers the simulator with that gymnasium: a module's name, or the path of a script.
         name: the simulator's id over there.
+        arguments: that it is made with, of what JSON can say; `max_episode_steps` None: no limit.
 
     Raises:
         ConfigError: the interpreter cannot be started.
@@ -102,10 +105,10 @@ class Piped(gymnasium.Env[np.ndarray, Any]):
 
     metadata = {"render_modes": []}  # noqa: RUF012
 
-    def __init__(self, interpreter: str, module: str | Path, name: str):
+    def __init__(self, interpreter: str, module: str | Path, name: str, arguments: Mapping[str, Any] | None = None):
         self._server: _Server | None = _Server.of(interpreter, module)
         try:
-            made = self._server.ask("make", name)
+            made = self._server.ask("make", name, _sent(arguments or {}))
             self.observation_space = _space(made["observation_space"])
             self.action_space = _space(made["action_space"])
         except BaseException:
@@ -136,6 +139,11 @@ class Piped(gymnasium.Env[np.ndarray, Any]):
         if self._server is None:
             raise SimulatorError(f"the simulator was closed; it cannot {command}")
         return self._server.ask(command, self._handle, *arguments)
+
+
+def _sent(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as Gymnasium takes them, where -1 is no limit."""
+    return {name: -1 if name == LIMIT and value is None else value for name, value in arguments.items()}
 
 
 def _space(told: dict[str, Any]) -> gymnasium.spaces.Space:

@@ -15,7 +15,7 @@ POINTS = 12  # per cell and axis
 
 def maze_size(environment: str | None) -> str | None:
     """The size of the maze that an environment of ours is named after, or None."""
-    parts = (environment or "").split("-")
+    parts = (environment or "").partition("?")[0].split("-")  # arguments change the episodes, not the maze
     return parts[1] if len(parts) == 3 and parts[0] == "pointmaze" and parts[1] in SIZES else None
 
 

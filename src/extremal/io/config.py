@@ -7,13 +7,13 @@ import dataclasses
 import inspect
 import itertools
 import textwrap
-import types
 import typing
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
-from extremal.core.errors import ConfigError, nearest
+from extremal.core.checked import admitted, declared
+from extremal.core.errors import nearest
 from extremal.core.record import static_fields
 
 
@@ -23,21 +23,17 @@ def to_json(settings: Any) -> dict[str, Any]:
 
 
 def from_json(default: Any, values: Mapping[str, Any]) -> Any:
-    """`default` with `values` put in, each checked against the field's type.
+    """`default` with `values` put in, each checked against the field's type and range.
 
     Raises:
-        ConfigError: an unknown field (with the nearest names), or a value of the wrong type.
+        ConfigError: an unknown field (with the nearest names), or a value of the wrong type or out of range.
     """
-    hints = field_types(type(default))
-    for name, value in values.items():
+    hints, kind = declared(type(default)), f"{type(default).__name__} setting"
+    for name in values:
         if name not in hints:
-            raise nearest(name, hints, kind=f"{type(default).__name__} setting")
-        if not _fits(value, hints[name]):
-            raise ConfigError(
-                f"{type(default).__name__} setting {name!r} is {value!r}, expected {describe(hints[name])}"
-            )
-    cast = {n: float(v) if float in _members(hints[n]) and v is not None else v for n, v in values.items()}
-    return dataclasses.replace(default, **cast)
+            raise nearest(name, hints, kind=kind)
+    good = {name: admitted(f"{kind} {name!r}", value, hints[name]) for name, value in values.items()}
+    return dataclasses.replace(default, **good)
 
 
 def sweepable(cls: type) -> tuple[str, ...]:
@@ -47,7 +43,7 @@ def sweepable(cls: type) -> tuple[str, ...]:
 
 @cache
 def field_types(cls: type) -> dict[str, Any]:
-    """The type of each field, by name, in order."""
+    """The type of each field, by name, in order; ranges left out."""
     hints = typing.get_type_hints(cls)
     return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
 
@@ -70,30 +66,3 @@ def field_docs(cls: type) -> dict[str, str]:
             ):
                 found[field.target.id] = " ".join(str(text.value.value).split())
     return found
-
-
-def describe(hint: Any) -> str:
-    """A type as a user reads it: `float`, `float or none`, `'constant' or 'cosine'`."""
-    return " or ".join(
-        "none" if m is type(None) else m.__name__ if isinstance(m, type) else repr(m) for m in _members(hint)
-    )
-
-
-def _members(hint: Any) -> tuple[Any, ...]:
-    """The alternatives of a field's type: classes, and the values of a `Literal`."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return tuple(m for part in typing.get_args(hint) for m in _members(part))
-    return typing.get_args(hint) if typing.get_origin(hint) is Literal else (hint,)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    for member in _members(hint):
-        if not isinstance(member, type):
-            if value == member:
-                return True
-        elif member is bool or isinstance(value, bool):
-            if member is bool and isinstance(value, bool):
-                return True
-        elif isinstance(value, (int, float) if member is float else member):
-            return True
-    return False

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, nearest, require
 from extremal.core.files import atomic
+from extremal.core.ranges import Count, Seed
 from extremal.core.types import Follow
 from extremal.report.style import png, standalone_svg, styled
 from extremal.reproduce.experiment import Experiment
@@ -45,12 +47,13 @@ def reproduce(
             nothing is computed then.
         MissingExtraError: matplotlib is absent.
     """
-    figures = chosen(names)
+    seed, figures = admitted("seed", seed, Seed), chosen(names)
     require("matplotlib", extra="report", purpose="a figure")
     there = [path for figure in figures for path in paths(figure, out) if path.exists()]
     if there and not overwrite:
         raise ConfigError(f"{there[0]} exists; choose another --out, or replace what is there by --overwrite")
     options = options or Options()
+    admitted("seeds", options.seeds, Count | None)
     for figure in figures:
         figure.check(options)
     written = []

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from extremal.core.algorithm import Algorithm
+from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError
+from extremal.core.ranges import Count, Seed
 from extremal.data.dataset import Dataset
 from extremal.evaluation.difficulty import SAMPLES, Difficulty, difficulty
 from extremal.runs.run import Run
@@ -36,6 +38,12 @@ def difficulty_of(
         ConfigError: something does not fit: other data, no critic, no model, too few draws.
         RunError: the run has no checkpoint.
     """
+    states, draws, seed = (
+        admitted("states", states, Count),
+        admitted("draws", draws, Count),
+        admitted("seed", seed, Seed),
+    )
+    samples = tuple(admitted("samples", count, Count) for count in samples)
     critic = _networks(run, data, replica)
     if not hasattr(critic[1], "q"):
         raise ConfigError(
@@ -68,7 +76,5 @@ def _networks(run: Run, data: Dataset, replica: int) -> tuple[Algorithm, Any]:
 
 def _rows(data: Dataset, states: int, first: bool, seed: int) -> np.ndarray:
     """Different rows of the data, in order; all there are, where more are asked for."""
-    if states < 1:
-        raise ConfigError(f"states is {states}; it must be at least 1")
     among = np.asarray(data.starts)[:-1] if first else np.arange(data.rows)
     return np.sort(np.random.default_rng(seed).choice(among, min(states, len(among)), replace=False))

@@ -11,6 +11,7 @@ from extremal.data.dataset import Dataset
 from extremal.runs.fitted import Fitted
 from extremal.runs.initial import Origin
 from extremal.runs.plan import Plan
+from extremal.runs.simulator import Simulator, maker
 from extremal.runs.train import Training, Watcher, checkpoints
 
 
@@ -29,8 +30,13 @@ def go(
     fits: Mapping[str, Fitted],
     watch: Watcher,
     origin: Origin | None = None,
+    simulator: Simulator | None = None,
 ) -> None:
-    """Train from the last checkpoint, or from the start (with the weights of `origin`, where there is one), to the end."""
+    """Train from the last checkpoint, or from the start (with the weights of `origin`, where there is one), to the end.
+
+    Args:
+        simulator: what a user gave, where that is not the plan's own environment.
+    """
     held_out = parts.held_out
     if held_out is not None:
         for transform in plan.prepare:
@@ -40,4 +46,15 @@ def go(
         wanted = fits if origin is None else origin.lacking(fits)
         given = {n: fit.networks(parts.kept, plan.seeds, plan.prepare, watch=watch) for n, fit in wanted.items()}
     begin = partial(origin.put, plan=plan, given=given) if origin is not None else lambda states: states
-    Training(plan=plan, path=path, data=parts.prepared, held_out=held_out, watch=watch, given=given, begin=begin).run()
+    judge = None if plan.environment is None else maker(simulator, plan)
+    training = Training(
+        plan=plan,
+        path=path,
+        data=parts.prepared,
+        held_out=held_out,
+        watch=watch,
+        given=given,
+        simulator=judge,
+        begin=begin,
+    )
+    training.run()

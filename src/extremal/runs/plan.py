@@ -11,21 +11,34 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
 
-from extremal.algorithms.registry import METHODS, method
+from extremal.algorithms.registry import method
 from extremal.core.algorithm import Algorithm
+from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, RunError, nearest
 from extremal.core.files import read_json, write_json
+from extremal.core.ranges import Count, Part, Range, Seed
 from extremal.core.types import Spec, Transform
 from extremal.data import transforms
 from extremal.data.dataset import Dataset
+from extremal.data.kinds import Actions
+from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io import config
 
 FORMAT = 1
+# What `train` is told besides settings, and the numbers that each may be; updates are counted in 32 bits.
+OPTIONS: dict[str, Any] = {
+    "updates": Annotated[int, Range(at_least=1, at_most=2**31 - 2)],
+    "evaluate_every": Count,
+    "episodes": Count,
+    "max_steps": Count,
+    "log_every": Count,
+    "holdout": Part,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,6 +56,7 @@ class Plan:
     log_every: int
     episodes: int
     holdout: float
+    max_steps: int = MAX_STEPS  # of an evaluation episode
     fits: Mapping[str, str] = dataclasses.field(
         default_factory=dict
     )  # networks fitted before: what they come from, as a hash
@@ -87,6 +101,7 @@ class Plan:
             "evaluate_every": self.evaluate_every,
             "log_every": self.log_every,
             "episodes": self.episodes,
+            "max_steps": self.max_steps,
             "holdout": self.holdout,
             "fits": dict(self.fits),
             "source": dict(self.source),
@@ -141,6 +156,7 @@ def _plan(value: Mapping[str, Any]) -> Plan:
         check=value.get("check", {}),
         initial=value.get("initial", {}),
         extensions=tuple(value.get("extensions", ())),
+        max_steps=operator.index(value.get("max_steps", MAX_STEPS)),
         **{name: operator.index(value[name]) for name in ("updates", "evaluate_every", "log_every", "episodes")},
         holdout=float(value["holdout"]),
     )
@@ -152,8 +168,9 @@ def replicas_of(
     """Every combination of the swept values, each with every seed.
 
     Raises:
-        ConfigError: an unknown field, or one that shapes the program and cannot be a batch.
+        ConfigError: an unknown field, or one that shapes the program and cannot be a batch; a value out of range, or twice.
     """
+    chosen = _seeds(seeds)
     known, allowed = config.field_types(type(settings)), config.sweepable(type(settings))
     for name, values in sweep.items():
         if name not in known:
@@ -163,15 +180,26 @@ def replicas_of(
                 f"{name!r} shapes the compiled program or the data and cannot take several values in one run; "
                 f"train once per value. Settings that can: {', '.join(allowed)}"
             )
+        if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
+            raise ConfigError(f"sweep over {name!r} is {values!r}; give a list of at least one value")
+        if any(value in list(values[:place]) for place, value in enumerate(values)):
+            raise ConfigError(f"sweep over {name!r} is {list(values)}; give each value once")
         for value in values:
             if value is None or getattr(settings, name) is None:
                 raise ConfigError(f"{name!r}: 'none' and a number are different programs; sweep over numbers only")
             config.from_json(settings, {name: value})
-    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    if not chosen or len(set(chosen)) != len(chosen):
-        raise ConfigError(f"seeds {chosen}: at least one, each once")
     grid = itertools.product(*([(name, float(value)) for value in values] for name, values in sweep.items()))
     return tuple((seed, dict(point)) for point in grid for seed in chosen)
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    """So many, or these."""
+    if isinstance(seeds, str) or not isinstance(seeds, Sequence | np.ndarray) or np.ndim(seeds) == 0:
+        return list(range(admitted("seeds", seeds, Count)))
+    chosen = [admitted("seeds", seed, Seed) for seed in seeds]
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise ConfigError(f"seeds {chosen}: at least one, each once")
+    return chosen
 
 
 def describe_dataset(dataset: Dataset, *, id: str, environment: str | None) -> dict[str, Any]:
@@ -188,9 +216,11 @@ def describe_dataset(dataset: Dataset, *, id: str, environment: str | None) -> d
     }
 
 
-def source_of(dataset: Dataset | str) -> dict[str, str]:
-    """Where the data of a run came from: an object of a Python program, or an id, read in a folder."""
-    return {"dataset": "id", "folder": os.getcwd()} if isinstance(dataset, str) else {"dataset": "object"}
+def source_of(dataset: Dataset | str, actions: Actions | None) -> dict[str, Any]:
+    """Where the data of a run came from: an object of a Python program, or an id, read in a folder, with what was said of actions."""
+    if not isinstance(dataset, str):
+        return {"dataset": "object"}
+    return {"dataset": "id", "folder": os.getcwd()} | ({} if actions is None else {"actions": actions})
 
 
 def versions() -> dict[str, str]:
@@ -204,14 +234,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def check_counts(plan: Plan) -> None:
-    """Refuse what cannot be trained, before anything starts."""
-    for name in ("updates", "evaluate_every", "log_every"):
-        if getattr(plan, name) < 1:
-            raise ConfigError(f"{name} is {getattr(plan, name)}; it must be at least 1")
-    if plan.updates >= np.iinfo(np.int32).max:
-        raise ConfigError(f"updates is {plan.updates}; at most {np.iinfo(np.int32).max - 1}")
-    if plan.environment is not None and plan.episodes < 1:
-        raise ConfigError(f"episodes is {plan.episodes}; it must be at least 1")
-    if plan.method not in METHODS:
-        raise nearest(plan.method, METHODS, kind="method")
+def options(**given: Any) -> tuple[Any, ...]:
+    """Options of `train` as Python's own numbers, in the order given; none stays none where the run has a default.
+
+    Raises:
+        ConfigError: one is out of its range.
+    """
+    own = lambda name, value: value is None and name in ("evaluate_every", "holdout")  # noqa: E731
+    return tuple(None if own(name, value) else admitted(name, value, OPTIONS[name]) for name, value in given.items())

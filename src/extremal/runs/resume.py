@@ -17,9 +17,10 @@ from extremal.runs.fitted import Fitted, fits_of
 from extremal.runs.folder import claimed
 from extremal.runs.going import Parts, go
 from extremal.runs.initial import Origin, origin_of
-from extremal.runs.plan import Plan, check_counts, read_plan
-from extremal.runs.run import Run, check_environment
+from extremal.runs.plan import Plan, options, read_plan
+from extremal.runs.run import Run
 from extremal.runs.same import check_data
+from extremal.runs.simulator import Simulator, check_simulator
 from extremal.runs.train import Watcher, checkpoints, reached
 
 
@@ -30,6 +31,7 @@ def resume(
     episodes: int | None = None,
     log_every: int | None = None,
     dataset: Dataset | str | None = None,
+    environment: Simulator | None = None,
     watch: Watcher = lambda update, metrics: None,
 ) -> Run:
     """Go on with the run in `path` to its end, to the numbers that it would have come to uninterrupted.
@@ -39,6 +41,7 @@ def resume(
             a run of the new length; without a schedule the parameters are, bit for bit, those of a run of that length.
         episodes: per evaluation and replica, from here on. log_every: updates that a row of metrics.csv averages over.
         dataset: the data of the run, where it was a `Dataset`, or an id that has moved.
+        environment: the function that made the run's environment, where it was one.
         watch: called as `watch(update, metrics)` after every chunk.
 
     Raises:
@@ -58,7 +61,10 @@ def resume(
             return Run(path)
         data = _data(plan, path, dataset)
         check_data(data.hash(), plan, path)
-        check_environment(plan)
+        judge = (
+            environment if environment is not None else plan.environment
+        )  # a module that it names is imported, as then
+        check_simulator(judge, plan)
         origin, fits = (None, {}) if checkpoints(path) else _beforehand(plan, path, data)
         plan = dataclasses.replace(plan, fits={**plan.fits, **{name: fit.digest for name, fit in fits.items()}})
         kept, held_out = data.split(plan.holdout) if plan.holdout else (data, None)
@@ -67,7 +73,7 @@ def resume(
         if plan.to_json() != before.to_json():
             (path / "summary.json").unlink(missing_ok=True)  # of a shorter run
             plan.save(path)
-        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin)
+        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin, judge)
     return Run(path)
 
 
@@ -75,12 +81,11 @@ def _changed(before: Plan, path: Path, *, updates: int | None, episodes: int | N
     """The plan with what is asked for."""
     plan = before
     if updates is not None and updates != before.updates:
-        plan = extended(plan, updates, at=reached(path))
+        plan = extended(plan, options(updates=updates)[0], at=reached(path))
     if episodes is not None:
-        plan = dataclasses.replace(plan, episodes=episodes)
+        plan = dataclasses.replace(plan, episodes=options(episodes=episodes)[0])
     if log_every is not None:
-        plan = dataclasses.replace(plan, log_every=min(log_every, plan.updates))
-    check_counts(plan)
+        plan = dataclasses.replace(plan, log_every=min(options(log_every=log_every)[0], plan.updates))
     return plan
 
 
@@ -105,14 +110,15 @@ def _data(plan: Plan, path: Path, dataset: Dataset | str | None) -> Dataset:
     Raises:
         RunError: the run was trained from a `Dataset`, or its file is nowhere.
     """
+    said = plan.source.get("actions")
     if dataset is not None:
-        return load_dataset(dataset) if isinstance(dataset, str) else dataset
+        return load_dataset(dataset, actions=said) if isinstance(dataset, str) else dataset
     if plan.source.get("dataset") == "object":
         raise RunError(
             f"{path} was trained from a Dataset in Python ({plan.dataset['name']!r}): go on with it there, by "
             f"extremal.resume({str(path)!r}, dataset=...)"
         )
-    return load_dataset(_located(plan.dataset["id"], plan.source.get("folder"), path))
+    return load_dataset(_located(plan.dataset["id"], plan.source.get("folder"), path), actions=said)
 
 
 def _located(id: str, folder: str | None, path: Path) -> str:

@@ -9,29 +9,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extremal.algorithms.registry import method, name_of
-from extremal.core.errors import ConfigError, MissingExtraError, RunError, SpecError
+from extremal.core.checked import admitted
+from extremal.core.errors import ConfigError, RunError
 from extremal.core.files import read_json
 from extremal.core.policy import Policy
+from extremal.core.ranges import CountOrNone, Seed
 from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 from extremal.data.ids import load_dataset
+from extremal.data.kinds import Actions, agree
 from extremal.data.transforms import prepare
 from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import take, use_every_core
+from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io.log import SUMMARY_AGAIN
 from extremal.runs.checked import checked, tell
 from extremal.runs.fitted import fits_of
 from extremal.runs.folder import claimed
 from extremal.runs.going import Parts, go
 from extremal.runs.initial import origin_of, record_of
-from extremal.runs.plan import Plan, check_counts, describe_dataset, read_plan, replicas_of, source_of
+from extremal.runs.plan import Plan, describe_dataset, options, read_plan, replicas_of, source_of
 from extremal.runs.same import check_data, check_same
+from extremal.runs.simulator import NO_SIMULATOR, check_simulator, maker, named
 from extremal.runs.train import Watcher, checkpoints, evaluation_seed, finished, load_checkpoint
 
 if TYPE_CHECKING:
     from extremal.evaluation.measures import Evaluation
+    from extremal.runs.simulator import Simulator
 
-NO_SIMULATOR = "none"  # for `environment`: train without one, though the dataset names one
 HELD_OUT = 0.1  # share of the episodes kept from training where there is no simulator to judge by
 LEAST_EPISODES = 40  # with fewer, a method's own wish to hold some out is not heard
 
@@ -73,8 +78,8 @@ class Run:
     def policy(self, replica: int = 0, *, target_return: float | None = None) -> Policy:
         """The policy of one replica at the last checkpoint; asked for another return, where `target_return` is given."""
         keep_programs()
-        plan = self.plan
-        if not 0 <= replica < len(plan.replicas):
+        plan, replica = self.plan, admitted("replica", replica, CountOrNone)
+        if replica >= len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
         states, _, _ = load_checkpoint(plan, self.path)
         return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica))
@@ -84,36 +89,47 @@ class Run:
         *,
         episodes: int = 100,
         seed: int = 0,
-        environment: str | None = None,
+        environment: Simulator | None = None,
         keep: int = 0,
         target_return: float | None = None,
+        max_steps: int = MAX_STEPS,
     ) -> Evaluation:
         """Every replica at its last checkpoint, mean action, in the simulator.
 
         Args:
-            episodes: per replica. seed: of the episodes. environment: instead of the dataset's own.
+            episodes: per replica. seed: of the episodes.
+            environment: instead of the dataset's own: a name, or a function that makes it.
             keep: how many of the first episodes' trajectories to keep.
             target_return: what a method conditioned on returns is asked for, instead of its setting.
+            max_steps: an episode that has not ended by then is cut there; `Episodes.capped` and `notes` say so.
 
         Raises:
             ConfigError: there is no simulator to evaluate in, or the method is not conditioned on returns.
+            SpecError: the simulator's observations or actions are not those of the data.
         """
         from extremal.evaluation.measures import Evaluation
         from extremal.evaluation.rollout import rollout
 
         keep_programs()
-        plan = self.plan
-        where = environment or plan.environment
-        if where is None:
-            raise ConfigError(f"{self.path}: its dataset names no environment; say which one to evaluate in")
+        episodes, max_steps = options(episodes=episodes, max_steps=max_steps)
+        seed, keep, plan = admitted("seed", seed, Seed), admitted("keep", keep, CountOrNone), self.plan
+        if environment is None and plan.environment is None:
+            raise ConfigError(
+                f"{self.path}: its dataset names no environment; say which one to evaluate in: --environment ID"
+            )
+        if environment == NO_SIMULATOR:
+            raise ConfigError(f"{self.path} cannot be evaluated without a simulator; name one: --environment ID")
+        where = named(environment) or plan.environment
+        make = maker(environment, plan)
         states, _, _ = load_checkpoint(plan, self.path)
         found = [
             rollout(
                 Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r)),
-                where,
+                make,
                 episodes=episodes,
                 seed=evaluation_seed(seed, r),
                 keep=keep,
+                max_steps=max_steps,
             )
             for r in range(len(plan.replicas))
         ]
@@ -142,9 +158,11 @@ def train(
     seeds: int | Sequence[int] = 1,
     out: str | os.PathLike[str],
     sweep: Mapping[str, Sequence[float]] | None = None,
-    environment: str | None = None,
+    environment: Simulator | None = None,
+    actions: Actions | None = None,
     evaluate_every: int | None = None,
     episodes: int = 20,
+    max_steps: int = MAX_STEPS,
     log_every: int = 1000,
     holdout: float | None = None,
     resume: bool = False,
@@ -160,9 +178,12 @@ def train(
         dataset: a `Dataset`, or an id for `load_dataset`.
         updates: of each replica. seeds: how many (0, 1, ...), or which.
         sweep: several values per setting; every combination is trained with every seed, as replicas of one program.
-        environment: where to evaluate, instead of the dataset's own; "none": train without a simulator.
+        environment: where to evaluate, instead of the dataset's own: a name, or a function that makes a new environment at
+            each call; "none": train without a simulator.
+        actions: "discrete", "continuous" or the number of choices, where `dataset` is an id of data that do not declare it.
         evaluate_every: updates between evaluations, which are also the checkpoints; default: a tenth of `updates`.
-        episodes: per evaluation and replica. log_every: updates that a row of metrics.csv averages over.
+        episodes: per evaluation and replica. max_steps: of an episode, which is cut there if it has not ended.
+        log_every: updates that a row of metrics.csv averages over.
         holdout: share of the episodes kept from training; default: a tenth where there is no simulator, else none, or a
             twentieth for a method whose health shows on them.
         resume: go on with the run in `out`, to the numbers that it would have come to uninterrupted.
@@ -180,13 +201,17 @@ def train(
         MissingExtraError: the simulator is not installed; nothing has been written.
         DivergedError: every replica left the finite numbers.
     """
+    updates, episodes, log_every = options(updates=updates, episodes=episodes, log_every=log_every)
+    evaluate_every, holdout, max_steps = options(evaluate_every=evaluate_every, holdout=holdout, max_steps=max_steps)
     keep_programs()
     use_every_core()
     settings = method(algorithm).default if isinstance(algorithm, str) else algorithm
+    replicas = replicas_of(settings, seeds, sweep or {})
     path, new = Path(out), not transforms  # else another run on this data had it checked
     with claimed(path, resume=resume):
-        data = load_dataset(dataset) if isinstance(dataset, str) else dataset
-        described = _described(data, dataset, environment)
+        data = load_dataset(dataset, actions=actions) if isinstance(dataset, str) else dataset
+        agree(data.card, actions)
+        described = _described(data, dataset, named(environment))
         before = _begun(path, described["hash"])
         share = _share(settings, data, described["environment"]) if holdout is None else holdout
         kept, held_out = data.split(share) if share else (data, None)
@@ -201,7 +226,7 @@ def train(
         plan = Plan(
             method=algorithm if isinstance(algorithm, str) else name_of(algorithm),
             settings=settings,
-            replicas=replicas_of(settings, seeds, sweep or {}),
+            replicas=replicas,
             dataset=described,
             spec=data.spec,
             prepare=fitted,
@@ -209,12 +234,12 @@ def train(
             evaluate_every=max(updates // 10, 1) if evaluate_every is None else evaluate_every,
             log_every=min(log_every, updates),
             episodes=episodes,
+            max_steps=max_steps,
             holdout=share,
-            source=source_of(dataset),
+            source=source_of(dataset, actions),
             initial={} if initial is None else record_of(Path(initial), origin, before),
         )
-        check_counts(plan)
-        check_environment(plan)
+        check_simulator(environment, plan)
         if before is not None:
             check_same(dataclasses.replace(plan, fits=before.fits), before, path)
             plan, fits = before, {}  # whatever was fitted is in the checkpoint
@@ -227,7 +252,7 @@ def train(
             )
             plan.save(path)
             tell(plan.check, watch)
-        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin)
+        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin, environment)
     return Run(path)
 
 
@@ -256,27 +281,3 @@ def _share(settings: Any, data: Dataset, environment: str | None) -> float:
     if environment is None:
         return HELD_OUT
     return getattr(settings, "held_out_share", 0.0) if data.episodes >= LEAST_EPISODES else 0.0
-
-
-def check_environment(plan: Plan) -> None:
-    """The simulator exists and takes what the data has: found out before training, not after."""
-    if plan.environment is None:
-        return
-    from extremal.envs import make
-
-    try:
-        simulator = make(plan.environment)
-    except MissingExtraError as error:
-        raise MissingExtraError(f"{error}\nTo train without a simulator: --environment {NO_SIMULATOR}") from error
-    try:
-        for kind, space, shape in (
-            ("observations", simulator.observation_space, plan.spec.observation),
-            ("actions", simulator.action_space, plan.spec.action),
-        ):
-            if space.shape != shape:
-                raise SpecError(
-                    f"environment {plan.environment!r} has {kind} of shape {space.shape}, the dataset of shape {shape}; "
-                    "name the environment that the data came from"
-                )
-    finally:
-        simulator.close()

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from extremal.evaluation.measures import notes
 from extremal.evaluation.statistics import summarise
+from extremal.evaluation.success import PARTIAL, WHEN_WON
 from extremal.runs.health import alarms
 from extremal.runs.plan import Plan, versions
 
@@ -68,11 +70,23 @@ def summary(
         "data_hash": plan.dataset["hash"],
         "versions": versions(),
         "settings": plan.to_json()["settings"],
-        "alarms": alarms(metrics, [plan.to_json()["settings"] | dict(own) for _, own in plan.replicas], plan.updates),
+        "alarms": [
+            *alarms(metrics, [plan.to_json()["settings"] | dict(own) for _, own in plan.replicas], plan.updates),
+            *_notes(plan, [row for row in evaluations if int(row["update"]) == last]),
+        ],
         "diverged": [
             {"replica": d.replica, "update": d.update, "metric": d.metric, "advice": d.advice} for d in diverged
         ],
     }
+
+
+def _notes(plan: Plan, final: Sequence[Row]) -> list[str]:
+    """What to say of the last evaluation: episodes that were cut, and how success was counted."""
+    capped = [str(row.get("capped", "")) == "1" for row in final]
+    reported = [str(row.get("success_reported", "")) for row in final]
+    judged = any(row["success"] != "" for row in final)
+    partly = "1" in reported and "0" in reported
+    return notes(capped, plan.max_steps, (WHEN_WON if judged else PARTIAL) if partly else "")
 
 
 def _groups(plan: Plan) -> list[tuple[Mapping[str, Any], list[int]]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from extremal.algorithms import registry
+from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, DivergedError, nearest, require
 from extremal.core.files import atomic, write_json
 from extremal.core.types import Follow
@@ -24,7 +25,7 @@ from extremal.report.runs import Run as Finished
 from extremal.report.runs import read_run
 from extremal.report.style import png, styled
 from extremal.report.sweep import draw_sweep
-from extremal.runs.plan import replicas_of
+from extremal.runs.plan import OPTIONS, replicas_of
 from extremal.runs.run import Run, train
 
 # What a sweep file may say besides its data sets and methods: of `train`, with the types that each may have.
@@ -33,9 +34,11 @@ TRAINING: dict[str, Any] = {
     "seeds": int | list,
     "evaluate_every": int,
     "episodes": int,
+    "max_steps": int,
     "log_every": int,
     "holdout": float | int,
     "environment": str,
+    "actions": str | int,
 }
 
 
@@ -125,7 +128,7 @@ def run_sweep(programs: Sequence[Program], out: Path, *, follow: Follow) -> list
     """
     require("matplotlib", extra="report", purpose="the picture of a sweep")
     for name in dict.fromkeys(program.dataset for program in programs):
-        spec = load_dataset(name).spec
+        spec = load_dataset(name, actions=programs[0].training.get("actions")).spec
         for program in programs:
             if program.dataset == name:
                 program.settings.algorithm(spec, updates=program.training["updates"])
@@ -196,6 +199,8 @@ def _training(given: Mapping[str, Any], path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: {name} is {value!r}, of another type than `extremal train` takes")
         if name == "seeds" and not all(isinstance(seed, int) for seed in parts):
             raise ConfigError(f"{path}: seeds is {value!r}; give a number of seeds, or a list of seeds")
+        if name in OPTIONS:
+            admitted(f"{path}: {name}", value, OPTIONS[name])
     return dict(given)
 
 

@@ -72,6 +72,7 @@ class Training:
     held_out: Dataset | None  # prepared
     watch: Watcher
     given: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # networks [R, ...] that were fitted before
+    simulator: Callable[[], Any] | None = None  # makes the environment that `plan` names
     begin: Callable[[Any], Any] = lambda states: states  # of fresh states [R, ...], those to start from
 
     def __post_init__(self) -> None:
@@ -203,22 +204,33 @@ class Training:
 
     def _evaluate(self, progress: Progress) -> Judgement:
         """Let every living replica act, on the host. Changes nothing here: training may go on meanwhile."""
-        from extremal.evaluation.rollout import rollout
+        from extremal.evaluation.rollout import rollout, together
         from extremal.evaluation.valuemap import maze_size, value_map
 
-        assert self.plan.environment is not None
-        clock, rows, success, drawn = time.perf_counter(), [], [], None
+        assert self.simulator is not None
+        plan, clock, rows, drawn = self.plan, time.perf_counter(), [], None
+        alive, last = [int(r) for r in np.flatnonzero(progress.alive)], progress.update == self.plan.updates
         with jax.default_device(_host()):
-            for r in np.flatnonzero(progress.alive):
-                policy = Policy(self.algorithms[r], jax.device_put(take(progress.states.online, int(r))))
-                seed = evaluation_seed(self.plan.seeds[r], progress.update)
-                keep = DRAWN if r == 0 and progress.update == self.plan.updates else 0
-                found = rollout(policy, self.plan.environment, episodes=self.plan.episodes, seed=seed, keep=keep)
-                if keep and (size := maze_size(self.plan.environment)) is not None:
-                    drawn = value_map(policy, size, found.trajectories)
-                told = {"update": progress.update, "replica": int(r)}
-                rows += [told | row for row in episode_rows(found, self.plan.dataset["reference"], policy)]
-                success.append(np.mean(found.returns) if found.success is None else np.mean(found.success))
+            policies = [Policy(self.algorithms[r], jax.device_put(take(progress.states.online, r))) for r in alive]
+            played = together(
+                [
+                    rollout(
+                        policy,
+                        self.simulator,
+                        episodes=plan.episodes,
+                        seed=evaluation_seed(plan.seeds[r], progress.update),
+                        keep=DRAWN if last and r == 0 else 0,
+                        max_steps=plan.max_steps,
+                    )
+                    for r, policy in zip(alive, policies, strict=True)
+                ]
+            )
+            if played and played[0].trajectories and (size := maze_size(plan.environment)) is not None:
+                drawn = value_map(policies[0], size, played[0].trajectories)
+            for r, policy, found in zip(alive, policies, played, strict=True):
+                at = {"update": progress.update, "replica": r}
+                rows += [at | row for row in episode_rows(found, plan.dataset["reference"], policy)]
+        success = [np.mean(found.returns if found.success is None else found.success) for found in played]
         return Judgement(rows, float(np.mean(success)) if success else None, drawn, time.perf_counter() - clock)
 
     def _settle(self) -> None:
@@ -306,6 +318,8 @@ def episode_rows(episodes: Episodes, reference: str | None, policy: Policy) -> I
             "return": float(total),
             "length": int(length),
             "success": "" if episodes.success is None else int(episodes.success[number]),
+            "success_reported": int(episodes.reports[number].reported),
+            "capped": int(episodes.capped[number]),
             "steps_to_goal": float(reached) if np.isfinite(reached := episodes.steps_to_goal[number]) else "",
             "score": "" if scores is None else float(scores[number]),
             "predicted_value": "" if predicted is None else float(predicted[number]),

@@ -1,27 +1,30 @@
 """`d4rl:PATH`: D4RL's HDF5 files, versions 0, 1 and 2. Only plain arrays of numbers inside the file itself are read.
 
     file has                        an episode ends at                              rows
-    next_observations               terminals, timeouts, and where                  all
+    next_observations, timeouts     terminals and timeouts                          all
+    next_observations alone         terminals, and where                            all
                                     next_observations[i] != observations[i + 1]
     timeouts only                   terminals and timeouts                          less one per timeout
     neither, but a known task       terminals and the task's step limit             less one per cut
     neither, and an unknown task    terminals                                       less one at the end
 
-Where `terminals` and `timeouts` are both set the MDP ended. `infos/*` and `metadata/*` are not needed and not read.
+Where `terminals` and `timeouts` are both set the MDP ended; timeouts that are never set say nothing (`data.rows`). `infos/*` and `metadata/*` are not needed and not read.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from extremal.core.errors import DataError, require
 from extremal.data.dataset import Card, Dataset
 from extremal.data.invariants import flag
-from extremal.data.loaders.files import check_size, existing, reading, recipe
-from extremal.data.loaders.reference import reference_of, step_limit
+from extremal.data.kinds import Actions
+from extremal.data.loaders.d3rlpy import is_d3rlpy
+from extremal.data.loaders.files import existing, reading, recipe
+from extremal.data.loaders.hdf5 import array
+from extremal.data.loaders.reference import action_count, reference_of, step_limit
 
 _NAMES = {
     "observation": "observations",
@@ -34,7 +37,7 @@ _NAMES = {
 _OPTIONAL = ("truncated", "next_observation")
 
 
-def load_d4rl(path: str | Path) -> Dataset:
+def load_d4rl(path: str | Path, actions: Actions | None = None) -> Dataset:
     """The D4RL file at `path`.
 
     The published reader ignores stored next observations and leaves out the last row of every cut episode; here such a
@@ -48,35 +51,20 @@ def load_d4rl(path: str | Path) -> Dataset:
     h5py = require("h5py", extra="formats", purpose="reading D4RL files")
     file = existing(path, ".hdf5", ".h5")
     with reading(path, kind="HDF5", names=_NAMES), h5py.File(file, "r") as archive:
+        if is_d3rlpy(archive):
+            raise DataError(
+                f"is a file of d3rlpy's, which keeps rewards and ends of episodes its own way; use 'd3rlpy:{path}'"
+            )
         columns = {
-            ours: _array(archive, theirs)
+            ours: array(archive, theirs)
             for ours, theirs in _NAMES.items()
             if ours not in _OPTIONAL or theirs in archive
         }
         reference = reference_of(file.stem)
         if not set(_OPTIONAL) & set(columns) and (limit := step_limit(reference)):
             columns["truncated"] = _every(limit, flag("terminated", columns["terminated"]))
-        card = Card(name=file.stem, reference=reference, recipe=recipe("d4rl", file))
-        return Dataset.from_rows(**columns, card=card)
-
-
-def _array(archive: Any, name: str) -> np.ndarray:
-    h5py = require("h5py", extra="formats", purpose="reading D4RL files")
-    link = archive.get(name, getlink=True)
-    if link is None:
-        other = "; this looks like Minari's own file: use 'minari:NAME'" if "episode_0" in archive else ""
-        raise DataError(f"is missing; the file has {', '.join(sorted(archive)) or 'nothing'}{other}", field=name)
-    if not isinstance(link, h5py.HardLink):
-        raise DataError("is a link to another place, which is not followed", field=name)
-    value = archive[name]
-    if not isinstance(value, h5py.Dataset):
-        raise DataError("is a group, expected an array", field=name)
-    if value.external or value.is_virtual:
-        raise DataError("keeps its numbers in another file, which is not followed", field=name)
-    if value.shape is None or value.dtype.kind not in "biuf":
-        raise DataError(f"holds {value.dtype}, expected an array of real numbers", field=name)
-    check_size(value.shape, value.dtype, name)
-    return value[()]
+        card = Card(name=file.stem, reference=reference, actions=action_count(reference), recipe=recipe("d4rl", file))
+        return Dataset.from_rows(**columns, card=card, actions=actions)
 
 
 def _every(limit: int, ended: np.ndarray) -> np.ndarray:

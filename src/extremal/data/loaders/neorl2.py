@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 from extremal.data.dataset import Card, Dataset
+from extremal.data.kinds import Actions
 from extremal.data.loaders.files import existing, reading, recipe
 from extremal.data.loaders.npz import read_member
 from extremal.envs import neorl2
@@ -29,7 +30,7 @@ _NAMES = {
 _PUBLISHED = re.compile(rf"({'|'.join(neorl2.TASKS)})-(?:low|medium|high)-\d+-(?:train|val)")
 
 
-def load_neorl2(path: str | Path) -> Dataset:
+def load_neorl2(path: str | Path, actions: Actions | None = None) -> Dataset:
     """The NeoRL-2 file at `path`; all its fields are required.
 
     Raises:
@@ -45,4 +46,4 @@ def load_neorl2(path: str | Path) -> Dataset:
             reference=task,
             recipe=recipe("neorl2", file),
         )
-        return Dataset.from_rows(**columns, card=card)
+        return Dataset.from_rows(**columns, card=card, actions=actions)

@@ -2,7 +2,7 @@
 
 Own format, version 1: `observation` [N + E, *O], `action`, `reward`, `terminated`, `truncated` [N, ...], `starts` [E + 1],
 `card` (JSON text) and `format_version`. A plain archive has `observation`, `action`, `reward`, `terminated` with N rows,
-and where known `truncated`, `next_observation`, `episode`.
+and where known `truncated`, `next_observation`, `episode`, and `step` or `time`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from extremal.core.errors import DataError
 from extremal.data.dataset import Card, Dataset
 from extremal.data.finding import Finding
+from extremal.data.kinds import Actions, agree
 from extremal.data.loaders.files import check_size, existing, reading, recipe, replacing
 from extremal.data.loaders.table import dataset_of, wanted
 
@@ -25,7 +26,7 @@ FORMAT_VERSION = 1
 _STORED = ("observation", "action", "reward", "terminated", "truncated", "starts")
 
 
-def load_npz(path: str | Path) -> Dataset:
+def load_npz(path: str | Path, actions: Actions | None = None) -> Dataset:
     """The dataset in the archive at `path`, in the own format or plain.
 
     Raises:
@@ -35,9 +36,11 @@ def load_npz(path: str | Path) -> Dataset:
     with reading(path, kind="NumPy .npz"), zipfile.ZipFile(file) as archive:
         present = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
         if "format_version" in present:
-            return _own({name: read_member(archive, name) for name in (*_STORED, "card", "format_version")})
+            data = _own({name: read_member(archive, name) for name in (*_STORED, "card", "format_version")})
+            agree(data.card, actions)
+            return data
         columns = {name: read_member(archive, name) for name in wanted(present)}
-        return dataset_of(columns, Card(name=file.stem, recipe=recipe("npz", file)))
+        return dataset_of(columns, Card(name=file.stem, recipe=recipe("npz", file)), actions)
 
 
 def save_npz(dataset: Dataset, path: str | Path, *, overwrite: bool = False) -> Path:

@@ -94,3 +94,11 @@ def minari_reference_of(name: str) -> str | None:
 def step_limit(reference: str | None) -> int | None:
     """Steps after which the task of D4RL's dataset `reference` stops an episode."""
     return next((limit for prefix, limit in _LIMITS if (reference or "").startswith(prefix)), None)
+
+
+def action_count(reference: str | None) -> int | None:
+    """Discrete actions of the task of D4RL's dataset `reference`; None: continuous, or not known.
+
+    MiniGrid has seven: turn left and right, go on, pick up, drop, toggle, finish.
+    """
+    return 7 if (reference or "").startswith("minigrid-") else None
