@@ -219,5 +219,5 @@ def preset(name: str, which: str) -> Any:
     if not known:
         raise ConfigError(f"{name} has no presets; give its settings one by one")
     if which not in known:
-        raise nearest(which, known, kind=f"{name} preset")
+        raise nearest(which, known, kind=f"{name} preset", listing=f"extremal algorithms {name}")
     return known[which].settings

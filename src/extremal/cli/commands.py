@@ -102,7 +102,7 @@ def _heading(words: Sequence[str], listed: Mapping[str, str | None], *before: st
 
 def _parsed(kind: Any, words: Sequence[str], *before: str, doc: str | None = None) -> Any:
     return tyro.cli(
-        named(kind) if isinstance(kind, type) and dataclasses.is_dataclass(kind) else kind,
+        named(kind) if isinstance(kind, type) else kind,
         args=list(words),
         prog=" ".join(["extremal", *before]),
         description=doc,

@@ -111,6 +111,7 @@ class Run:
         from extremal.evaluation.measures import Evaluation
         from extremal.evaluation.rollout import rollout
 
+        keep_programs()
         episodes, max_steps = options(episodes=episodes, max_steps=max_steps)
         seed, keep, plan = admitted("seed", seed, Seed), admitted("keep", keep, CountOrNone), self.plan
         if environment is None and plan.environment is None:
@@ -121,7 +122,6 @@ class Run:
             raise ConfigError(f"{self.path} cannot be evaluated without a simulator; name one: --environment ID")
         where = named(environment) or plan.environment
         make = maker(environment, plan)
-        keep_programs()
         states, _, _ = load_checkpoint(plan, self.path)
         found = [
             rollout(
