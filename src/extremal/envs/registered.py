@@ -42,7 +42,7 @@ def load(module: str, environment: str, *, imports: bool) -> None:
         return
     if not imports:
         raise ConfigError(
-            f"the environment {environment!r} stands in a file and names a module, which is imported only where you say so: "
+            f"the environment {environment!r} stands in a file of data and names a module, which is imported only where you say so: "
             f"--environment '{environment}'"
         )
     try:

@@ -62,7 +62,7 @@ def resume(
         judge = (
             environment if environment is not None else plan.environment
         )  # a module that it names is imported, as then
-        check_simulator(judge, plan)
+        check_simulator(judge, plan, begun=True)
         origin, fits = (None, {}) if checkpoints(path) else _beforehand(plan, path, data)
         plan = dataclasses.replace(plan, fits={**plan.fits, **{name: fit.digest for name, fit in fits.items()}})
         kept, held_out = data.split(plan.holdout) if plan.holdout else (data, None)
