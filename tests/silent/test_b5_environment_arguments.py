@@ -131,7 +131,10 @@ def test_our_own_mazes_have_a_limit_and_stay_mazes():
     [
         ("Pendulum-v1?gravity=1.0", "takes no argument 'gravity'; it takes render_mode, g, max_episode_steps"),
         ("Hopper-v5?gravity=1.0", "takes no argument 'gravity'; it takes xml_file, frame_skip"),
-        ("Pendulum-v1?g=strong", "'g' is the text 'strong', where a value like 10.0 stands"),
+        ("Pendulum-v1?g=strong", "'g' is 'strong', where a value like 10.0 stands"),
+        ("Pendulum-v1?g=true", "'g' is True, where a value like 10.0 stands"),
+        ("FrozenLake-v1?is_slippery=no", "'is_slippery' is 'no', where a value like True stands"),
+        ("", "unknown environment ''"),
         ("Pendulum-v1?id=2", "takes no argument 'id'"),
         ("pointmaze-umaze-goal?g=1", "takes no argument 'g'; it takes max_episode_steps"),
         ("adroit-door?g=1", "takes no argument 'g'; it takes max_episode_steps"),

@@ -41,7 +41,8 @@ def maker(simulator: Simulator | None, plan: Plan) -> Callable[[], gymnasium.Env
     from extremal.envs import make
     from extremal.evaluation.fit import check_fit
 
-    name, order = named(simulator) or plan.environment, plan.dataset["recipe"].get("observation_order")
+    name = plan.environment if simulator is None else named(simulator)
+    order = plan.dataset["recipe"].get("observation_order")
     assert name is not None
 
     def create() -> gymnasium.Env:
