@@ -75,7 +75,7 @@ def dataset(tmp_path, monkeypatch):
             EpisodeBuffer(
                 observations=seen,
                 actions=np.linspace(-1, 1, 5, dtype=np.float32)[:, None],
-                rewards=[1.0] * 5,
+                rewards=list(np.arange(5.0)),
                 terminations=[False] * 5,
                 truncations=[False] * 4 + [True],
             )
@@ -233,7 +233,8 @@ def test_nested_dictionaries_keep_one_order(dataset):
 
 
 def test_a_wrapper_that_flattens_in_another_order_is_refused(dataset, tmp_path):
-    seen = {"z": np.full((6, 1), 7, np.float32), "a": np.tile(np.float32([1, 2]), (6, 1))}
+    random = np.random.default_rng(0)
+    seen = {name: random.normal(size=(6, size)).astype(np.float32) for name, size in (("z", 1), ("a", 2))}
     data = dataset(_spec("ExtremalOrdered-v0"), Ordered.observation_space, spaces.Box(-1, 1, (1,), np.float32), seen)
     options = {"updates": 2, "log_every": 1, "episodes": 1}
     bc = extremal.BC(width=8, batch_size=16)

@@ -172,6 +172,18 @@ def test_a_reward_on_a_first_row_contradicts_the_layout_until_the_version_is_sai
     assert extremal.load_dataset(written(foreign | {"version": "1.0"})).rows == 7
 
 
+def test_sparse_rewards_that_show_no_layout_are_a_warning(log, written):
+    sparse = [e | {"reward": np.where(np.arange(len(e["reward"])) == 2, 1, 0)} for e in log]
+    read = extremal.load_dataset(written(late(sparse)))
+    assert read.reward.tolist() == join(sparse, lambda e: e["reward"]).tolist()
+    assert [(f.level, f.code) for f in read.card.findings] == [("warning", "reward-row")]
+    assert "['version'] = '1.0'" in read.card.findings[0].advice
+    assert extremal.load_dataset(written(late(log))).card.findings == ()
+    assert "reward-row" not in {
+        f.code for f in extremal.load_dataset(written(aligned(sparse))).card.findings
+    }  # the twin
+
+
 def test_a_terminal_inside_an_episode_is_refused(log, written):
     fields = late(log)
     fields["terminals"][1] = 1

@@ -9,12 +9,13 @@ import pytest
 
 import extremal
 from extremal.cli import main
-from extremal.core.errors import ConfigError, MissingExtraError
+from extremal.core.errors import ConfigError, MissingExtraError, SpecError
 from extremal.envs import make, make_vector
 from extremal.envs.naming import Environment, Wrapper, parsed
 from extremal.envs.neorl2 import VARIABLE
 from extremal.evaluation.rollout import rollout
 from extremal.evaluation.valuemap import maze_size
+from extremal.runs.run import Run
 
 BC = extremal.BC(width=8, batch_size=16)
 SHORT = {"updates": 2, "log_every": 1, "episodes": 1}
@@ -27,8 +28,8 @@ def pendulum():
     return extremal.Dataset.from_rows(
         observation=random.normal(size=(40, 3)),
         action=random.uniform(-2, 2, (40, 1)),
-        reward=np.ones(40),
-        terminated=np.arange(40) % 10 == 9,
+        reward=random.normal(size=40),
+        terminated=np.isin(np.arange(40), [8, 20, 29, 39]),
         card=extremal.Card(name="swing"),
     )
 
@@ -56,18 +57,13 @@ def run(pendulum, tmp_path_factory):
         ("walker.xml", "walker.xml"),
         ("./a b/c.xml", "./a b/c.xml"),
         ("'1.0'", "1.0"),
-        ("a%26b", "a&b"),
-        ("50%25", "50%25"),
+        ("a%26b%25", "a&b%"),
         ("[0.7,inf]", [0.7, np.inf]),
         ("(1,2)", [1, 2]),
         ("{'mass':[1,true]}", {"mass": [1, True]}),
     ],
 )
 def test_values_have_types_and_come_back(text, value):
-    if text == "50%25":  # begins like a number
-        with pytest.raises(ConfigError, match="text stands in quotes"):
-            parsed(f"Some-v0?x={text}")
-        return
     found = parsed(f"Some-v0?x={text}")
     assert found.arguments == {"x": value}
     assert type(found.arguments["x"]) is type(value)
@@ -135,7 +131,10 @@ def test_our_own_mazes_have_a_limit_and_stay_mazes():
     [
         ("Pendulum-v1?gravity=1.0", "takes no argument 'gravity'; it takes render_mode, g, max_episode_steps"),
         ("Hopper-v5?gravity=1.0", "takes no argument 'gravity'; it takes xml_file, frame_skip"),
-        ("Pendulum-v1?g=strong", "'g' is the text 'strong', where a value like 10.0 stands"),
+        ("Pendulum-v1?g=strong", "'g' is 'strong', where a value like 10.0 stands"),
+        ("Pendulum-v1?g=true", "'g' is True, where a value like 10.0 stands"),
+        ("FrozenLake-v1?is_slippery=no", "'is_slippery' is 'no', where a value like True stands"),
+        ("", "unknown environment ''"),
         ("Pendulum-v1?id=2", "takes no argument 'id'"),
         ("pointmaze-umaze-goal?g=1", "takes no argument 'g'; it takes max_episode_steps"),
         ("adroit-door?g=1", "takes no argument 'g'; it takes max_episode_steps"),
@@ -162,7 +161,7 @@ def test_every_refusal_of_training_names_the_way_without_a_simulator(pendulum, t
         "Pendulum-v1?gravity=1": ConfigError,
         "Pendulum-v1?g=1,0": ConfigError,
         "no_such_package:Env-v0": ConfigError,
-        "CartPole-v1": extremal.SpecError if hasattr(extremal, "SpecError") else ValueError,
+        "CartPole-v1": SpecError,
         "neorl2:DMSD": MissingExtraError,
     }
     for name, error in names.items():
@@ -194,16 +193,19 @@ def test_a_module_is_imported_where_the_user_names_it(module, pendulum, tmp_path
     run = extremal.train(BC, pendulum, environment=module, out=tmp_path / "run", **SHORT)
     assert run.evaluate(episodes=1).episodes[0].lengths.tolist() == [3]
     sys.modules.pop("my_worlds")  # as in another process
-    with pytest.raises(ConfigError, match=r"imported only where you say so: --environment 'my_worlds:Mine-v0\?g=2.0'"):
-        run.evaluate(episodes=1)
     gymnasium.registry.pop("Mine-v0")
-    assert run.evaluate(episodes=1, environment=module).episodes[0].lengths.tolist() == [3]
+    assert run.evaluate(episodes=1).episodes[0].lengths.tolist() == [
+        3
+    ]  # of the run's own settings, which the user named
 
 
 def test_a_module_that_a_file_names_is_not_imported(module, pendulum, tmp_path):
     sly = pendulum.replace(card=extremal.Card(name="sly", environment=module))
     extremal.save_dataset(sly, f"npz:{tmp_path}/sly.npz")
-    with pytest.raises(ConfigError, match="stands in a file and names a module"):
+    with pytest.raises(
+        ConfigError,
+        match=r"stands in a file of data and names a module, .* only where you say so: --environment 'my_worlds:Mine-v0\?g=2.0'",
+    ):
         extremal.train(BC, f"npz:{tmp_path}/sly.npz", out=tmp_path / "run", **SHORT)
     assert "my_worlds" not in sys.modules
     run = extremal.train(BC, f"npz:{tmp_path}/sly.npz", environment=module, out=tmp_path / "run", **SHORT)
@@ -307,10 +309,6 @@ def test_the_command_line_takes_arguments(pendulum, tmp_path, capsys):
         "Pendulum-v1?g=1.0",
     ]
     assert main(words) == 0
-    plan = (
-        extremal.load_run(tmp_path / "run").plan
-        if hasattr(extremal, "load_run")
-        else extremal.Run(tmp_path / "run").plan
-    )
+    plan = Run(tmp_path / "run").plan
     assert (plan.environment, plan.max_steps) == ("Pendulum-v1?g=1.0", 4)
     assert "cut there (--max-steps)" in capsys.readouterr().out

@@ -70,7 +70,7 @@ def resume(
         environment = (
             plan.environment if environment is None else environment
         )  # a module that it names is imported, as then
-        check_simulator(environment, plan)
+        check_simulator(environment, plan, begun=True)
         origin, fits = (None, {}) if checkpoints(path) else _beforehand(plan, path, data)
         plan = dataclasses.replace(plan, fits={**plan.fits, **{name: fit.digest for name, fit in fits.items()}})
         kept, held_out = data.split(plan.holdout) if plan.holdout else (data, None)

@@ -120,8 +120,8 @@ class Run:
             )
         if environment == NO_SIMULATOR:
             raise ConfigError(f"{self.path} cannot be evaluated without a simulator; name one: --environment ID")
-        where = named(environment) or plan.environment
-        make = maker(environment, plan)
+        judge = plan.environment if environment is None else environment
+        where, make = named(judge), maker(judge, plan)
         states, _, _ = load_checkpoint(plan, self.path)
         found = [
             rollout(

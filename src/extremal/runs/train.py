@@ -321,7 +321,9 @@ def episode_rows(episodes: Episodes, reference: str | None, policy: Policy) -> I
             "success": "" if episodes.success is None else int(episodes.success[number]),
             "success_reported": int(episodes.reports[number].reported),
             "capped": int(episodes.capped[number]),
-            "steps_to_goal": float(reached) if np.isfinite(reached := episodes.steps_to_goal[number]) else "",
+            "steps_to_goal": float(reached)
+            if episodes.success is not None and np.isfinite(reached := episodes.steps_to_goal[number])
+            else "",
             "score": "" if scores is None else float(scores[number]),
             "predicted_value": "" if predicted is None else float(predicted[number]),
             "discounted_return": "" if discounted is None else float(discounted[number]),
