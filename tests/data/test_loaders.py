@@ -234,7 +234,12 @@ def box(*shape, limit=np.inf):
 @pytest.mark.filterwarnings("ignore::UserWarning")  # the writer misses an author and a link
 def test_minari(dataset, episodes, root):
     storage = write_minari("D4RL/door/human-v2", episodes, box(3), box(2, limit=1.0))
-    spec = EnvSpec("AdroitHandDoor-v1", entry_point="some:Environment", kwargs={"reward_type": "dense"})
+    spec = EnvSpec(
+        "AdroitHandDoor-v1",
+        entry_point="gymnasium_robotics.envs:Moved",
+        kwargs={"reward_type": "dense"},
+        max_episode_steps=200,
+    )
     metadata = root / "D4RL/door/human-v2/data/metadata.json"
     metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"eval_env_spec": spec.to_json()}))
     assert storage.total_episodes == 3

@@ -83,7 +83,7 @@ TABLES = [
     ("npz", renamed(terminated="done"), "done", None, "does not say why an episode ended"),
     ("npz", renamed(terminated="dones"), "dones", None, "'truncated' where a limit"),
     ("npz", changed("action", lambda v: v.astype(object)), "action", None, "object array, which is never unpickled"),
-    ("npz", changed("action", lambda v: v.astype("U8")), "action", None, "not real numbers"),
+    ("npz", changed("action", lambda v: v.astype("U8")), "action", 0, "a word; number the choices"),
     ("npz", changed("reward", at(5, np.nan)), "reward", 5, "NaN"),
     ("npz", changed("observation", at(3, np.inf)), "observation", 3, "infinite"),
     ("npz", changed("reward", lambda v: v[:5]), "reward", None, "has 5 rows, 'action' has 8"),

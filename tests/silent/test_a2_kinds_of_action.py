@@ -150,3 +150,13 @@ def test_no_method_takes_choices_yet_and_quantities_train(tmp_path, refusal):
         extremal.BC(width=8, batch_size=16), doses, updates=3, out=tmp_path / "run", environment="none", holdout=0.0
     )
     assert 0.0 <= float(run.policy().act(np.zeros(2))[0]) <= 3.0
+
+
+def test_words_are_to_be_numbered(tmp_path, refusal):
+    word = np.array(["left", "right", "stay", "jump"])[CHOICE]
+    sentence = refusal(lambda: load_dataset(npz(tmp_path, word), actions="discrete"))
+    for part in (str(tmp_path), "'action'", "row 0", repr(str(word[0])), "return_inverse"):
+        assert part in sentence
+    assert "number the choices" in refusal(lambda: Dataset.from_rows(**REST, action=word.astype(object)))
+    names, number = np.unique(word, return_inverse=True)
+    assert Dataset.from_rows(**REST, action=number, actions="discrete").card.actions == len(names)

@@ -11,6 +11,13 @@ from rich.table import Table
 from rich.text import Text
 from tyro.conf import arg, subcommand
 
+Said = Annotated[
+    str | None,
+    arg(
+        metavar="{discrete,continuous,N}",
+        help="Where the data do not declare it: whether actions are choices, quantities, or N choices.",
+    ),
+]
 Json = Annotated[bool, arg(help="Print one JSON value instead of a table.")]
 
 

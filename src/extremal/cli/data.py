@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg, subcommand
 
-from extremal.cli.console import Json, print_json, table
+from extremal.cli.console import Json, Said, print_json, table
 from extremal.core.errors import ConfigError
 
 
@@ -37,14 +37,16 @@ class DataCheck:
     """Report on a dataset; exits with 1 on what makes training wrong."""
 
     id: Positional[str]
+    actions: Said = None
     json: Json = False
 
     def run(self) -> int:
         from extremal.data.check import check_dataset
         from extremal.data.ids import load_dataset
+        from extremal.data.kinds import parse
         from extremal.report.check import check_text
 
-        report = check_dataset(load_dataset(self.id))
+        report = check_dataset(load_dataset(self.id, actions=parse(self.actions)))
         print(json.dumps(report.to_json(), indent=1) if self.json else check_text(report.to_json()))
         return 0 if report.ok else 1
 
@@ -112,12 +114,14 @@ class DataConvert:
 
     id: Positional[str]
     out: Positional[str]
+    actions: Said = None
     overwrite: bool = False
 
     def run(self) -> int:
         from extremal.data.ids import load_dataset, save_dataset
+        from extremal.data.kinds import parse
 
-        data = load_dataset(self.id)
+        data = load_dataset(self.id, actions=parse(self.actions))
         print(f"{save_dataset(data, self.out, overwrite=self.overwrite)}: {data.rows} rows, hash {data.hash()[:16]}")
         return 0
 
@@ -173,7 +177,9 @@ class DataDifficulty:
         given = {name: getattr(self, name) for name in ("samples", "states", "draws", "first", "replica", "seed")}
         model = None if self.behaviour is None else Run(self.behaviour)
         run = Run(self.run_path)
-        found = difficulty_of(run, load_dataset(self.id), behaviour=model, **given).to_json()
+        found = difficulty_of(
+            run, load_dataset(self.id, actions=run.plan.source.get("actions")), behaviour=model, **given
+        ).to_json()
         paths = {"run": str(self.run_path), "behaviour": str(self.behaviour or self.run_path)}
         return {"data": self.id, "method": run.plan.method, **paths, "first": self.first, **found}
 

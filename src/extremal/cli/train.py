@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from extremal.cli.console import Json, print_json
+from extremal.cli.console import Json, Said, print_json
 from extremal.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ class TrainOptions:
     """Id of the data, e.g. pointmaze-medium-goal or npz:mine.npz (`extremal data list`)."""
     out: Path
     """Folder of the run; refused if it exists, unless --resume."""
-    actions: str | None = None
-    """What actions are, where the data do not say: discrete, continuous, or a number of choices."""
+    actions: Said = None
     updates: int = 100_000
     seeds: tuple[int, ...] = (1,)
     """One number: how many seeds (0, 1, ...). Several: these seeds."""
@@ -86,12 +85,12 @@ def _train(self: Any) -> int:
         run = train(
             from_json(default, single),
             self.dataset,
-            actions=parse(self.actions),
             updates=self.updates,
             out=self.out,
             sweep=swept,
             seeds=self.seeds[0] if len(self.seeds) == 1 else self.seeds,
             environment=self.environment,
+            actions=parse(self.actions),
             evaluate_every=self.evaluate_every,
             episodes=self.episodes,
             max_steps=self.max_steps,

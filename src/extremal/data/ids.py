@@ -10,6 +10,7 @@ from extremal.core.errors import ConfigError, nearest
 from extremal.data import builds, cache, pointmaze
 from extremal.data.dataset import Dataset
 from extremal.data.kinds import Actions, agree
+from extremal.data.loaders.d3rlpy import load_d3rlpy
 from extremal.data.loaders.d4rl import load_d4rl
 from extremal.data.loaders.minari import load_minari
 from extremal.data.loaders.neorl2 import load_neorl2
@@ -30,6 +31,7 @@ KINDS: dict[str, Kind] = {
     "npz": Kind("npz:PATH", "Extremal's own archive, or a NumPy archive with one row a step", None, load_npz),
     "parquet": Kind("parquet:PATH", "a Parquet table with one row a step", "formats", load_parquet),
     "d4rl": Kind("d4rl:PATH", "a D4RL HDF5 file, versions 0 to 2", "formats", load_d4rl),
+    "d3rlpy": Kind("d3rlpy:PATH", "a file that d3rlpy dumped, of version 1 or 2", "formats", load_d3rlpy),
     "minari": Kind("minari:NAME", "a dataset of the local Minari root", "formats", load_minari),
     "neorl2": Kind("neorl2:PATH", "a NeoRL-2 archive", None, load_neorl2),
 }
@@ -40,8 +42,8 @@ _SUFFIXES = {
     ".npz": ("npz", "neorl2"),
     ".parquet": ("parquet",),
     ".pq": ("parquet",),
-    ".hdf5": ("d4rl",),
-    ".h5": ("d4rl",),
+    ".hdf5": ("d4rl", "d3rlpy"),
+    ".h5": ("d4rl", "d3rlpy"),
 }
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from extremal.core.errors import ConfigError, DataError
 from extremal.data.finding import Finding
-from extremal.data.invariants import real, real_numbers, whole
+from extremal.data.invariants import plain, real, real_numbers, whole
 
 if TYPE_CHECKING:
     from extremal.data.dataset import Card
@@ -57,12 +57,17 @@ def settled(action: Any, card: Card, said: Actions | None) -> tuple[np.ndarray, 
         DataError: the rule above refuses them, or they are not what was declared; names the row.
         ConfigError: `said` contradicts the card.
     """
-    said, value = parse(said), real_numbers("action", action)
+    said, value = parse(said), plain(action)
+    if value.dtype.kind in "SUT":
+        raise DataError(
+            f"is {str(value.flat[0])!r}, a word; number the choices from 0 (numpy.unique(action, return_inverse=True)) and say "
+            'actions="discrete"',
+            field="action",
+            row=0,
+        )
+    value = real_numbers("action", value)
     agree(card, said)
-    declared: Actions | None = card.actions
-    if declared is None and card.action_low is not None:
-        declared = "continuous"
-    kind = declared if declared is not None else said
+    kind = said if declared(card) is None else declared(card)
     if kind is None and value.dtype.kind in "biu":
         card = _quantities_of_many_values(value, card)
     if kind in (None, "continuous"):
@@ -72,23 +77,25 @@ def settled(action: Any, card: Card, said: Actions | None) -> tuple[np.ndarray, 
     return whole("action", _one_entry(value), count), dataclasses.replace(card, actions=count)
 
 
-def agree(card: Card, said: Actions | None) -> None:
+def declared(card: Card) -> Actions | None:
+    """What a card says of the actions: their number, or by a range that they are quantities."""
+    return card.actions if card.actions is not None else "continuous" if card.action_low is not None else None
+
+
+def agree(card: Card, said: Actions | None, *, space: Actions | None = None) -> None:
     """Refuse what a user says of actions where the data declare something else.
+
+    Args:
+        space: what else declares them than the card.
 
     Raises:
         ConfigError: names both.
     """
-    said = parse(said)
-    if said is None or said == card.actions or (said == "discrete" and card.actions is not None):
+    said, there = parse(said), space if space is not None else declared(card)
+    if None in (said, there) or said == there or (said == "discrete" and there != "continuous"):
         return
-    if card.actions is not None:
-        raise ConfigError(
-            f"{card.name} declares {card.actions} discrete actions, and actions={said!r} was given; leave it out"
-        )
-    if said != "continuous" and card.action_low is not None:
-        raise ConfigError(
-            f"{card.name} declares a range of continuous actions, and actions={said!r} was given; leave it out"
-        )
+    theirs = "continuous actions" if there == "continuous" else f"{there} discrete actions"
+    raise ConfigError(f"{card.name} declares {theirs}, and actions={said!r} was given; leave it out")
 
 
 def _quantities_of_many_values(value: np.ndarray, card: Card) -> Card:

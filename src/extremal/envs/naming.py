@@ -21,6 +21,7 @@ from urllib.parse import unquote
 from extremal.core.errors import ConfigError
 
 LIMIT = "max_episode_steps"  # an argument of every environment: steps until an episode is cut; none: no limit
+ENTRY_POINT = "entry_point"  # an argument that only files say: what made the environment there; never imported
 MADE_IN_PYTHON = "python:"  # stands before the name of a function that made the environment
 _WORDS = {"true": True, "false": False, "none": None, "null": None, "inf": math.inf, "infinity": math.inf}
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from extremal.core.errors import ConfigError, nearest
-from extremal.envs.naming import LIMIT
+from extremal.envs.naming import ENTRY_POINT, LIMIT
 
 if TYPE_CHECKING:
     import gymnasium
@@ -24,6 +24,12 @@ def specification(id: str) -> EnvSpec | None:
     if id not in gymnasium.registry and importlib.util.find_spec("gymnasium_robotics") is not None:
         importlib.import_module("gymnasium_robotics")  # registers its ids
     return gymnasium.registry.get(id)
+
+
+def root(entry_point: Any) -> str:
+    """The package of what makes an environment, given as 'package.module:Class' or as the function itself."""
+    where = entry_point if isinstance(entry_point, str) else getattr(entry_point, "__module__", None) or ""
+    return where.partition(":")[0].partition(".")[0]
 
 
 def load(module: str, environment: str, *, imports: bool) -> None:
@@ -63,8 +69,14 @@ def make(id: str, arguments: Mapping[str, Any], environment: str, *, known: Iter
     if (spec := specification(id)) is None:
         robotics = importlib.util.find_spec("gymnasium_robotics") is not None
         hint = "" if robotics else "; more are known with Gymnasium-Robotics: pip install 'extremal[robotics]'"
-        raise ConfigError(f"{nearest(id, [*known, *gymnasium.registry], kind='environment')}{hint}")
+        own = f"; where a module of yours registers it, name that, too: --environment MODULE:{id}"
+        raise ConfigError(f"{nearest(id, [*known, *gymnasium.registry], kind='environment')}{hint}{own}")
     own = dict(arguments)
+    if (entry := own.pop(ENTRY_POINT, None)) is not None and root(entry) != root(spec.entry_point):
+        raise ConfigError(
+            f"the data were made in an environment {id!r} of {entry}, which a file names and which is never imported; here {id!r} "
+            f"is of {root(spec.entry_point)}; name the one to evaluate in: --environment ID"
+        )
     limit = {LIMIT: own.pop(LIMIT) or -1} if LIMIT in own else {}  # Gymnasium's -1: none
     takes: Mapping[str, inspect.Parameter] = {}
     try:

@@ -65,7 +65,10 @@ def resume(
         _check_environment(plan, path, environment)
         data = _data(plan, path, dataset)
         check_data(data.hash(), plan, path)
-        check_simulator(environment, plan)
+        judge = (
+            environment if environment is not None else plan.environment
+        )  # a module that it names is imported, as then
+        check_simulator(judge, plan)
         origin, fits = (None, {}) if checkpoints(path) else _beforehand(plan, path, data)
         plan = dataclasses.replace(plan, fits={**plan.fits, **{name: fit.digest for name, fit in fits.items()}})
         kept, held_out = data.split(plan.holdout) if plan.holdout else (data, None)
@@ -74,7 +77,7 @@ def resume(
         if plan.to_json() != before.to_json():
             (path / "summary.json").unlink(missing_ok=True)  # of a shorter run
             plan.save(path)
-        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, environment=environment)
+        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=judge)
     return Run(path)
 
 
@@ -124,15 +127,15 @@ def _data(plan: Plan, path: Path, dataset: Dataset | str | None) -> Dataset:
     Raises:
         RunError: the run was trained from a `Dataset`, or its file is nowhere.
     """
+    said = plan.source.get("actions")
     if dataset is not None:
-        return load_dataset(dataset, actions=plan.source.get("actions")) if isinstance(dataset, str) else dataset
+        return load_dataset(dataset, actions=said) if isinstance(dataset, str) else dataset
     if plan.source.get("dataset") == "object":
         raise RunError(
             f"{path} was trained from a Dataset in Python ({plan.dataset['name']!r}): go on with it there, by "
             f"extremal.resume({str(path)!r}, dataset=...)"
         )
-    id = _located(plan.dataset["id"], plan.source.get("folder"), path)
-    return load_dataset(id, actions=plan.source.get("actions"))
+    return load_dataset(_located(plan.dataset["id"], plan.source.get("folder"), path), actions=said)
 
 
 def _located(id: str, folder: str | None, path: Path) -> str:

@@ -18,7 +18,7 @@ from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 from extremal.data.finding import Finding
 from extremal.data.ids import load_dataset
-from extremal.data.kinds import Actions
+from extremal.data.kinds import Actions, agree
 from extremal.data.transforms import prepare
 from extremal.engine.replicas import take, use_every_core
 from extremal.evaluation.rollout import MAX_STEPS
@@ -152,12 +152,12 @@ def train(
     algorithm: Any,
     dataset: Dataset | str,
     *,
-    actions: Actions | None = None,
     updates: int = 100_000,
     seeds: int | Sequence[int] = 1,
     out: str | os.PathLike[str],
     sweep: Mapping[str, Sequence[float]] | None = None,
     environment: Simulator | None = None,
+    actions: Actions | None = None,
     evaluate_every: int | None = None,
     episodes: int = 20,
     max_steps: int = MAX_STEPS,
@@ -173,11 +173,12 @@ def train(
 
     Args:
         algorithm: settings, e.g. `XQL(beta=2.0)`, or a method's name for its defaults.
-        dataset: a `Dataset`, or an id for `load_dataset`; actions: as there, where it does not say whether they are choices.
+        dataset: a `Dataset`, or an id for `load_dataset`.
         updates: of each replica. seeds: how many (0, 1, ...), or which.
         sweep: several values per setting; every combination is trained with every seed, as replicas of one program.
         environment: where to evaluate, instead of the dataset's own: a name, or a function that makes a new environment at
             each call; "none": train without a simulator.
+        actions: "discrete", "continuous" or the number of choices, where `dataset` is an id of data that do not declare it.
         evaluate_every: updates between evaluations, which are also the checkpoints; default: a tenth of `updates`.
         episodes: per evaluation and replica. max_steps: of an episode, which is cut there if it has not ended.
         log_every: updates that a row of metrics.csv averages over.
@@ -206,6 +207,7 @@ def train(
     path, new = Path(out), not transforms  # else another run on this data had it checked
     with claimed(path, resume=resume):
         data = load_dataset(dataset, actions=actions) if isinstance(dataset, str) else dataset
+        agree(data.card, actions)
         described = _described(data, dataset, environment)
         before = _begun(path, described["hash"])
         share = _share(settings, data, described["environment"]) if holdout is None else holdout
@@ -245,7 +247,7 @@ def train(
             plan = dataclasses.replace(plan, check=found, fits=digests)
             plan.save(path)
             tell(plan.check, watch)
-        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, environment=environment)
+        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=environment)
     return Run(path)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from extremal.core.errors import ConfigError, ExtremalError
 from extremal.runs.plan import Plan
@@ -11,7 +11,7 @@ from extremal.runs.plan import Plan
 if TYPE_CHECKING:
     import gymnasium
 
-    Simulator = str | Callable[[], gymnasium.Env]  # a name for `extremal.envs.make`, or a function that makes a new one
+Simulator = str | Callable[[], Any]  # a name for `extremal.envs.make`, or a function that makes a new environment
 
 NO_SIMULATOR = "none"  # for `environment`: train without one, though the dataset names one
 

@@ -14,7 +14,6 @@ Where `terminals` and `timeouts` are both set the MDP ended; timeouts that are n
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,9 @@ from extremal.core.errors import DataError, require
 from extremal.data.dataset import Card, Dataset
 from extremal.data.invariants import flag
 from extremal.data.kinds import Actions
-from extremal.data.loaders.files import check_size, existing, reading, recipe
+from extremal.data.loaders.d3rlpy import is_d3rlpy
+from extremal.data.loaders.files import existing, reading, recipe
+from extremal.data.loaders.hdf5 import array
 from extremal.data.loaders.reference import action_count, reference_of, step_limit
 
 _NAMES = {
@@ -50,8 +51,12 @@ def load_d4rl(path: str | Path, actions: Actions | None = None) -> Dataset:
     h5py = require("h5py", extra="formats", purpose="reading D4RL files")
     file = existing(path, ".hdf5", ".h5")
     with reading(path, kind="HDF5", names=_NAMES), h5py.File(file, "r") as archive:
+        if is_d3rlpy(archive):
+            raise DataError(
+                f"is a file of d3rlpy's, which keeps rewards and ends of episodes its own way; use 'd3rlpy:{path}'"
+            )
         columns = {
-            ours: _array(archive, theirs)
+            ours: array(archive, theirs)
             for ours, theirs in _NAMES.items()
             if ours not in _OPTIONAL or theirs in archive
         }
@@ -60,25 +65,6 @@ def load_d4rl(path: str | Path, actions: Actions | None = None) -> Dataset:
             columns["truncated"] = _every(limit, flag("terminated", columns["terminated"]))
         card = Card(name=file.stem, reference=reference, actions=action_count(reference), recipe=recipe("d4rl", file))
         return Dataset.from_rows(**columns, card=card, actions=actions)
-
-
-def _array(archive: Any, name: str) -> np.ndarray:
-    h5py = require("h5py", extra="formats", purpose="reading D4RL files")
-    link = archive.get(name, getlink=True)
-    if link is None:
-        other = "; this looks like Minari's own file: use 'minari:NAME'" if "episode_0" in archive else ""
-        raise DataError(f"is missing; the file has {', '.join(sorted(archive)) or 'nothing'}{other}", field=name)
-    if not isinstance(link, h5py.HardLink):
-        raise DataError("is a link to another place, which is not followed", field=name)
-    value = archive[name]
-    if not isinstance(value, h5py.Dataset):
-        raise DataError("is a group, expected an array", field=name)
-    if value.external or value.is_virtual:
-        raise DataError("keeps its numbers in another file, which is not followed", field=name)
-    if value.shape is None or value.dtype.kind not in "biuf":
-        raise DataError(f"holds {value.dtype}, expected an array of real numbers", field=name)
-    check_size(value.shape, value.dtype, name, stored=value.id.get_storage_size())
-    return value[()]
 
 
 def _every(limit: int, ended: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """`minari:NAME`: a dataset of the local Minari root (`MINARI_DATASETS_PATH`, or Minari's default in the home folder).
 
 Nothing is downloaded. A goal dictionary (`observation`, `achieved_goal`, `desired_goal`) becomes the vector
-[observation, desired_goal]; any other dictionary of arrays becomes all its entries in the order of their sorted names.
+[observation, desired_goal]; any other dictionary of arrays becomes all its entries in the order of their sorted names, and so
+does that of its simulator (`extremal.envs.vectors`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from extremal.core.errors import DataError, require
+from extremal.core.errors import DataError, SpecError, require
 from extremal.data.dataset import Card, Dataset
 from extremal.data.kinds import Actions, agree
 from extremal.data.loaders.files import reading, recipe
 from extremal.data.loaders.reference import minari_reference_of
+from extremal.envs.recovered import recovered
+from extremal.envs.vectors import entries, flattened
 
 _NAMES = {
     "observation": "observations",
@@ -43,6 +46,7 @@ def load_minari(name: str, actions: Actions | None = None) -> Dataset:
         _check_metadata(folder / "metadata.json")
         found = minari.MinariDataset(folder)
         environment, more = _environment(found.storage.metadata)
+        more |= _order(found.observation_space)
         files = sorted(f for f in folder.rglob("*") if f.is_file() and f.name != "metadata.json")
         if not files:
             raise DataError("has no data beside its metadata")
@@ -54,7 +58,7 @@ def load_minari(name: str, actions: Actions | None = None) -> Dataset:
             recipe=recipe("minari", *files, **more),
             **_range(space),
         )
-        agree(card, actions)
+        agree(card, actions, space="continuous" if card.actions is None else card.actions)
         first = int(getattr(space, "start", 0))
         episodes = [_episode(episode, found.observation_space, first) for episode in found.iterate_episodes()]
         return Dataset.from_episodes(episodes, card=card, actions="continuous" if card.actions is None else None)
@@ -89,12 +93,21 @@ def _check_metadata(file: Path) -> None:
 
 
 def _environment(metadata: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """The id of the environment meant for evaluation, and its settings for the recipe."""
+    """The name of the environment meant for evaluation, with all its settings, and those again for the recipe."""
     text = metadata.get("eval_env_spec") or metadata.get("env_spec")
     if not text:
         return None, {}
     spec = json.loads(text)
-    return spec["id"], {"environment_settings": spec.get("kwargs") or {}}
+    return recovered(spec), {"environment_settings": spec.get("kwargs") or {}}
+
+
+def _order(space: Any) -> dict[str, Any]:
+    """For the recipe: which entries of a dictionary make the vector, so that a simulator's are put in the same order."""
+    try:
+        order = entries(space)
+    except SpecError as error:
+        raise DataError(str(error), field="observation") from error
+    return {"observation_order": order} if order else {}
 
 
 def _range(space: Any) -> dict[str, Any]:
@@ -111,23 +124,9 @@ def _range(space: Any) -> dict[str, Any]:
 
 def _episode(episode: Any, space: Any, first: int) -> dict[str, Any]:
     return {
-        "observation": _vector(episode.observations, space),
+        "observation": flattened(space, episode.observations),
         "action": np.asarray(episode.actions) - first if first else episode.actions,
         "reward": episode.rewards,
         "terminated": episode.terminations,
         "truncated": episode.truncations,
     }
-
-
-def _vector(value: Any, space: Any) -> np.ndarray:
-    """[T + 1, *O]: a box as it is, a dictionary of boxes side by side."""
-    spaces = require("gymnasium.spaces", extra="formats", purpose="reading Minari datasets")
-    if isinstance(space, spaces.Box):
-        return np.asarray(value)
-    if not isinstance(space, spaces.Dict):
-        raise DataError(f"lies in {space}; only Box and dictionaries of Box are supported", field="observation")
-    names = sorted(space.spaces)
-    if names == ["achieved_goal", "desired_goal", "observation"]:
-        names = ["observation", "desired_goal"]
-    parts = [_vector(value[name], space[name]) for name in names]
-    return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
