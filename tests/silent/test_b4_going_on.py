@@ -89,7 +89,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path, place):
     if place == "lock":
         (path / "lock").touch()
     before = contents(tmp_path)
-    with pytest.raises(RunError, match="holds no run to go on with: it has no config.json"):
+    with pytest.raises(RunError, match=r"holds no run to go on with: it has no config.json"):
         extremal.resume(path)
     assert contents(tmp_path) == before
 
@@ -101,7 +101,7 @@ def test_changed_data_say_first_that_they_changed(copy):
         lambda: train(copy, seeds=2, dataset=other, resume=True),
         lambda: train(copy, SMALL, log(observations=5), seeds=2, resume=True),  # of another shape, too
     ):
-        with pytest.raises(RunError, match="^the data changed: 'follow' has the hash"):
+        with pytest.raises(RunError, match=r"^the data changed: 'follow' has the hash"):
             go_on()
 
 
@@ -135,7 +135,7 @@ def test_a_run_in_an_environment_of_python_says_what_to_give_there(tmp_path):
         RunError, match=r"a Python function made .*World.*: extremal\.resume\(.*environment=\.\.\.\)|environment=\.\.\."
     ):
         extremal.resume(tmp_path / "run", dataset=log())
-    with pytest.raises(RunError, match="is evaluated in python:.*World, not in Pendulum-v1"):
+    with pytest.raises(RunError, match=r"is evaluated in python:.*World, not in Pendulum-v1"):
         extremal.resume(tmp_path / "run", dataset=log(), environment="Pendulum-v1")
     run = extremal.resume(tmp_path / "run", dataset=log(), environment=World)
     assert {result["metric"] for result in run.results} == {"return"}
@@ -305,9 +305,11 @@ def test_the_first_update_after_an_extension_is_one_at_the_rate_by_hand(tmp_path
         assert np.allclose(mine[0] - old, theirs - old, rtol=1e-3, atol=1e-8)
 
 
-def test_extract_after_cannot_be_extended(tmp_path):
-    settings = extremal.Onestep(width=8, batch_size=16, extract_after=0.5)
-    run = train(tmp_path / "run", settings, updates=20)
+def test_extract_after_cannot_be_extended(iql, tmp_path):
+    shutil.copytree(iql.path, tmp_path / "run")
+    run, file = extremal.Run(tmp_path / "run"), tmp_path / "run/config.json"
+    written = json.loads(file.read_text())
+    file.write_text(json.dumps(written | {"settings": written["settings"] | {"extract_after": 0.5}}))
     before = contents(run.path)
     with pytest.raises(ConfigError, match=r"with extract_after 0\.5 cannot be extended: its values stopped learning"):
         extremal.resume(run.path, updates=40, dataset=log())
@@ -339,19 +341,27 @@ def test_report_and_table_name_the_extension(tmp_path):
 
 
 IQL = extremal.IQL(width=8, batch_size=16, normalise_observation=True)
+BC = dataclasses.replace(SMALL, normalise_observation=True)
+STILL = dataclasses.replace(BC, learning_rate=1e-30)  # one update leaves the weights where they were
+
+
+@pytest.fixture(scope="module")
+def iql(tmp_path_factory):
+    """Two seeds of a method with slow copies."""
+    return train(tmp_path_factory.mktemp("runs") / "iql", IQL, seeds=2, updates=20)
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """Two seeds of a method with slow copies and fitted transforms."""
-    return train(tmp_path_factory.mktemp("runs") / "source", IQL, seeds=2, updates=20)
+    """Two seeds of a method with fitted transforms, which compiles fastest."""
+    return train(tmp_path_factory.mktemp("runs") / "source", BC, seeds=2, updates=20)
 
 
-def test_networks_and_slow_copies_are_copied_and_optimisers_are_fresh(source, tmp_path):
+def test_networks_and_slow_copies_are_copied_and_optimisers_are_fresh(iql, tmp_path):
     """One update at a rate of next to nothing leaves the weights where they were."""
     still = extremal.IQL(width=8, batch_size=16, normalise_observation=True, learning_rate=1e-30, target_rate=1e-30)
-    run = train(tmp_path / "run", still, initial=source.path, seeds=2, updates=1)
-    new, old = load_file(checkpoints(run.path)[-1]), load_file(checkpoints(source.path)[-1])
+    run = train(tmp_path / "run", still, initial=iql.path, seeds=2, updates=1)
+    new, old = load_file(checkpoints(run.path)[-1]), load_file(checkpoints(iql.path)[-1])
     kept = [name for name in old if name.startswith(("states/online", "states/target"))]
     assert len(kept) > 10
     for name in kept:
@@ -364,25 +374,25 @@ def test_networks_and_slow_copies_are_copied_and_optimisers_are_fresh(source, tm
 def test_it_is_said_where_the_weights_came_from_and_the_source_is_not_needed_any_more(source, tmp_path):
     shutil.copytree(source.path, tmp_path / "source")
     options = {"initial": tmp_path / "source", "seeds": 2, "updates": 40, "log_every": 10}
-    whole = train(tmp_path / "whole", IQL, **options)
+    whole = train(tmp_path / "whole", BC, **options)
     record = json.loads((whole.path / "config.json").read_text())["initial"]
     assert record["path"] == str(tmp_path / "source")
     assert record["update"] == 20
     assert len(record["sha256"]) == 64
     assert "started from" in table([whole.path])
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "run", IQL, watch=stop_at(10), **options)
+        train(tmp_path / "run", BC, watch=stop_at(10), **options)
     shutil.copytree(tmp_path / "run", tmp_path / "other")
     shutil.rmtree(tmp_path / "source")
-    assert arrays(train(tmp_path / "run", IQL, resume=True, **options)) == arrays(whole)
+    assert arrays(train(tmp_path / "run", BC, resume=True, **options)) == arrays(whole)
     assert arrays(extremal.resume(tmp_path / "other", dataset=log())) == arrays(whole)
     with pytest.raises(RunError, match=r"initial.path .* \(now None\)"):
-        train(tmp_path / "run", IQL, resume=True, **(options | {"initial": None}))
+        train(tmp_path / "run", BC, resume=True, **(options | {"initial": None}))
 
 
 def test_before_its_first_checkpoint_the_source_must_be_as_it_was(source, tmp_path):
     shutil.copytree(source.path, tmp_path / "source")
-    run = train(tmp_path / "run", IQL, initial=tmp_path / "source", seeds=2, updates=20)
+    run = train(tmp_path / "run", BC, initial=tmp_path / "source", seeds=2, updates=20)
     whole = arrays(run)
     for file in (*checkpoints(run.path), run.path / "summary.json"):
         file.unlink()
@@ -396,12 +406,12 @@ def test_before_its_first_checkpoint_the_source_must_be_as_it_was(source, tmp_pa
 
 def test_fitted_transforms_are_kept_on_other_data(source, tmp_path):
     other = log(seed=5)
-    run = train(tmp_path / "run", IQL, other, initial=str(source.path), seeds=2, updates=1)
-    alone = train(tmp_path / "alone", IQL, other, seeds=2, updates=1)
-    for kept, first, fresh in zip(run.plan.prepare, source.plan.prepare, alone.plan.prepare, strict=True):
+    run = train(tmp_path / "run", BC, other, initial=str(source.path), seeds=2, updates=1)
+    alone = train(tmp_path / "alone", BC, other, seeds=2, updates=1)
+    for kept, first in zip(run.plan.prepare, source.plan.prepare, strict=True):
         for mine, theirs in zip(jax.tree.leaves(kept), jax.tree.leaves(first), strict=True):
             assert np.array_equal(mine, theirs)
-    assert not np.array_equal(run.plan.prepare[-1].mean, fresh.mean)
+    assert not np.array_equal(run.plan.prepare[-1].mean, alone.plan.prepare[-1].mean)
 
 
 def test_actions_beyond_the_range_that_the_weights_know_are_told(source, tmp_path):
@@ -409,7 +419,7 @@ def test_actions_beyond_the_range_that_the_weights_know_are_told(source, tmp_pat
     said = []
     run = train(
         tmp_path / "run",
-        IQL,
+        BC,
         wide,
         initial=source.path,
         seeds=2,
@@ -443,34 +453,36 @@ def test_actions_beyond_the_range_that_the_weights_know_are_told(source, tmp_pat
         (IQL, {"observations": 4}, SpecError, r"observations of shape \(3,\), this dataset has them of shape \(4,\)"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused_by_what_differs(source, tmp_path, settings, data, error, words):
+def test_weights_that_do_not_fit_are_refused_by_what_differs(iql, tmp_path, settings, data, error, words):
     with pytest.raises(error, match=words):
-        train(tmp_path / "run", settings, log(**data), initial=source.path, seeds=2)
+        train(tmp_path / "run", settings, log(**data), initial=iql.path, seeds=2)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_scale_of_rewards_is_refused_and_not_replaced_in_silence(tmp_path):
-    one = train(tmp_path / "one", extremal.IQL(width=8, batch_size=16, reward_scale=2.0), updates=1)
+def test_another_scale_of_rewards_is_refused_and_not_replaced_in_silence(iql, tmp_path):
+    shutil.copytree(iql.path, tmp_path / "twice")
+    file = tmp_path / "twice/config.json"
+    written = json.loads(file.read_text())
+    written["settings"]["reward_scale"] = 2.0
+    written["prepare"].insert(1, {"kind": "MultiplyReward", "factor": 2.0})
+    file.write_text(json.dumps(written))
+    thrice = dataclasses.replace(IQL, reward_scale=3.0)
     with pytest.raises(ConfigError, match=r"MultiplyReward: 2\.0, the settings ask for 3\.0"):
-        train(tmp_path / "two", extremal.IQL(width=8, batch_size=16, reward_scale=3.0), initial=one.path, updates=1)
-    train(tmp_path / "two", extremal.IQL(width=8, batch_size=16, reward_scale=2.0), initial=one.path, updates=1)
+        train(tmp_path / "run", thrice, initial=tmp_path / "twice", seeds=2)
 
 
 def test_each_seed_takes_the_replica_of_its_place_or_all_the_only_one(source, tmp_path):
-    still = extremal.IQL(width=8, batch_size=16, normalise_observation=True, learning_rate=1e-30, target_rate=1e-30)
+    weights = lambda run: load_file(checkpoints(run.path)[-1])["states/online/pi/net/layers/0/weight"]  # noqa: E731
     with pytest.raises(ConfigError, match="has 2 replicas, and 3 seeds are asked for"):
-        train(tmp_path / "run", still, initial=source.path, seeds=3)
+        train(tmp_path / "run", STILL, initial=source.path, seeds=3)
     assert list(tmp_path.iterdir()) == []
-    swept = train(
-        tmp_path / "swept", still, initial=source.path, seeds=[7, 3], sweep={"expectile": [0.6, 0.7]}, updates=1
-    )
-    new, old = (load_file(checkpoints(run.path)[-1])["states/online/v/net/layers/0/weight"] for run in (swept, source))
+    rates = {"learning_rate": [1e-30, 2e-30]}
+    swept = train(tmp_path / "swept", STILL, initial=source.path, seeds=[7, 3], sweep=rates, updates=1)
     assert [seed for seed, _ in swept.plan.replicas] == [7, 3, 7, 3]
-    assert np.array_equal(new, old[[0, 1, 0, 1]])
-    one = train(tmp_path / "one", still, updates=1)
-    many = train(tmp_path / "many", still, initial=one.path, seeds=3, updates=1)
-    new, old = (load_file(checkpoints(run.path)[-1])["states/online/v/net/layers/0/weight"] for run in (many, one))
-    assert np.array_equal(new, old[[0, 0, 0]])
+    assert np.array_equal(weights(swept), weights(source)[[0, 1, 0, 1]])
+    one = train(tmp_path / "one", STILL, updates=1)
+    many = train(tmp_path / "many", STILL, initial=one.path, seeds=3, updates=1)
+    assert np.array_equal(weights(many), weights(one)[[0, 0, 0]])
 
 
 def test_a_folder_that_is_no_run_and_a_run_without_a_checkpoint_are_refused(source, tmp_path):
@@ -478,12 +490,12 @@ def test_a_folder_that_is_no_run_and_a_run_without_a_checkpoint_are_refused(sour
         if place == "empty":
             (tmp_path / place).mkdir()
         with pytest.raises(RunError, match="holds no run"):
-            train(tmp_path / "run", IQL, initial=tmp_path / place)
+            train(tmp_path / "run", BC, initial=tmp_path / place)
     shutil.copytree(source.path, tmp_path / "copy")
     for file in checkpoints(tmp_path / "copy"):
         file.unlink()
     with pytest.raises(RunError, match="no checkpoint yet"):
-        train(tmp_path / "run", IQL, initial=tmp_path / "copy")
+        train(tmp_path / "run", BC, initial=tmp_path / "copy")
     assert not (tmp_path / "run").exists()
 
 

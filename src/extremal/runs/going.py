@@ -35,7 +35,7 @@ def go(
     watch: Watcher,
     *,
     origin: Origin | None,
-    environment: Simulator | None,
+    simulator: Simulator | None,
 ) -> None:
     """Train from the last checkpoint, or from the start (with the weights of `origin`, where there is one), to the end.
 
@@ -48,7 +48,7 @@ def go(
         wanted = fits if origin is None else origin.lacking(fits)
         given = {n: fit.networks(parts.kept, plan.seeds, plan.prepare, watch=watch) for n, fit in wanted.items()}
     begin = partial(origin.put, plan=plan, given=given) if origin is not None else lambda states: states
-    simulator = maker(environment, plan) if plan.environment is not None else None
+    judge = None if plan.environment is None else maker(simulator, plan)
     Training(
         plan=plan,
         path=path,
@@ -57,5 +57,5 @@ def go(
         watch=watch,
         given=given,
         begin=begin,
-        simulator=simulator,
+        simulator=judge,
     ).run()

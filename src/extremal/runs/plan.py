@@ -212,11 +212,11 @@ def describe_dataset(dataset: Dataset, *, id: str, environment: str | None) -> d
     }
 
 
-def source_of(dataset: Dataset | str, actions: Any) -> dict[str, Any]:
-    """Where the data of a run came from: an object of a Python program, or an id, and how and in which folder it was read."""
+def source_of(dataset: Dataset | str, actions: Actions | None) -> dict[str, Any]:
+    """Where the data of a run came from: an object of a Python program, or an id, read in a folder, with what was said of actions."""
     if not isinstance(dataset, str):
         return {"dataset": "object"}
-    return {"dataset": "id", "folder": os.getcwd(), "actions": actions}
+    return {"dataset": "id", "folder": os.getcwd()} | ({} if actions is None else {"actions": actions})
 
 
 def versions() -> dict[str, str]:

@@ -67,10 +67,10 @@ def resume(
         _check_environment(plan, path, environment)
         data = _data(plan, path, dataset)
         check_data(data.hash(), plan, path)
-        environment = (
-            plan.environment if environment is None else environment
+        judge = (
+            environment if environment is not None else plan.environment
         )  # a module that it names is imported, as then
-        check_simulator(environment, plan, begun=True)
+        check_simulator(judge, plan, begun=True)
         origin, fits = (None, {}) if checkpoints(path) else _beforehand(plan, path, data)
         plan = dataclasses.replace(plan, fits={**plan.fits, **{name: fit.digest for name, fit in fits.items()}})
         kept, held_out = data.split(plan.holdout) if plan.holdout else (data, None)
@@ -79,7 +79,7 @@ def resume(
         if plan.to_json() != before.to_json():
             (path / "summary.json").unlink(missing_ok=True)  # of a shorter run
             plan.save(path)
-        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, environment=environment)
+        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=judge)
     return Run(path)
 
 
@@ -137,8 +137,7 @@ def _data(plan: Plan, path: Path, dataset: Dataset | str | None) -> Dataset:
             f"{path} was trained from a Dataset in Python ({plan.dataset['name']!r}): go on with it there, by "
             f"extremal.resume({str(path)!r}, dataset=...)"
         )
-    id = _located(plan.dataset["id"], plan.source.get("folder"), path)
-    return load_dataset(id, actions=said)
+    return load_dataset(_located(plan.dataset["id"], plan.source.get("folder"), path), actions=said)
 
 
 def _located(id: str, folder: str | None, path: Path) -> str:

@@ -18,7 +18,7 @@ from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 from extremal.data.finding import Finding
 from extremal.data.ids import load_dataset
-from extremal.data.kinds import Actions, agree
+from extremal.data.kinds import agree
 from extremal.data.transforms import prepare
 from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import take, use_every_core
@@ -155,7 +155,6 @@ def train(
     algorithm: Any,
     dataset: Dataset | str,
     *,
-    actions: Actions | None = None,
     updates: int = 100_000,
     seeds: int | Sequence[int] = 1,
     out: str | os.PathLike[str],
@@ -251,7 +250,7 @@ def train(
             plan = dataclasses.replace(plan, check=found, fits=digests)
             plan.save(path)
             tell(plan.check, watch)
-        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, environment=environment)
+        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=environment)
     return Run(path)
 
 

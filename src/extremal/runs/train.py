@@ -72,8 +72,8 @@ class Training:
     held_out: Dataset | None  # prepared
     watch: Watcher
     given: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # networks [R, ...] that were fitted before
-    begin: Callable[[Any], Any] = lambda states: states  # of fresh states [R, ...], those to start from
     simulator: Callable[[], Any] | None = None  # makes the environment that `plan` names
+    begin: Callable[[Any], Any] = lambda states: states  # of fresh states [R, ...], those to start from
 
     def __post_init__(self) -> None:
         self.algorithms = [self.plan.algorithm(r) for r in range(len(self.plan.replicas))]
