@@ -6,7 +6,6 @@ import dataclasses
 import importlib.metadata
 import itertools
 import json
-import operator
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,6 @@ from extremal.core.ranges import Count, Part, Range, Seed
 from extremal.core.types import Spec, Transform
 from extremal.data import transforms
 from extremal.data.dataset import Dataset
-from extremal.data.kinds import Actions
 from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io import config
 
@@ -156,9 +154,7 @@ def _plan(value: Mapping[str, Any]) -> Plan:
         check=value.get("check", {}),
         initial=value.get("initial", {}),
         extensions=tuple(value.get("extensions", ())),
-        max_steps=operator.index(value.get("max_steps", MAX_STEPS)),
-        **{name: operator.index(value[name]) for name in ("updates", "evaluate_every", "log_every", "episodes")},
-        holdout=float(value["holdout"]),
+        **{name: admitted(name, value.get(name, MAX_STEPS), OPTIONS[name]) for name in OPTIONS},
     )
 
 
@@ -216,11 +212,11 @@ def describe_dataset(dataset: Dataset, *, id: str, environment: str | None) -> d
     }
 
 
-def source_of(dataset: Dataset | str, actions: Actions | None) -> dict[str, Any]:
-    """Where the data of a run came from: an object of a Python program, or an id, read in a folder, with what was said of actions."""
+def source_of(dataset: Dataset | str, actions: Any) -> dict[str, Any]:
+    """Where the data of a run came from: an object of a Python program, or an id, and how and in which folder it was read."""
     if not isinstance(dataset, str):
         return {"dataset": "object"}
-    return {"dataset": "id", "folder": os.getcwd()} | ({} if actions is None else {"actions": actions})
+    return {"dataset": "id", "folder": os.getcwd(), "actions": actions}
 
 
 def versions() -> dict[str, str]:

@@ -16,17 +16,19 @@ from extremal.core.policy import Policy
 from extremal.core.ranges import CountOrNone, Seed
 from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
+from extremal.data.finding import Finding
 from extremal.data.ids import load_dataset
 from extremal.data.kinds import Actions, agree
 from extremal.data.transforms import prepare
+from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import take, use_every_core
 from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io.log import SUMMARY_AGAIN
-from extremal.runs.checked import checked, tell
+from extremal.runs.check import checked, tell
 from extremal.runs.fitted import fits_of
 from extremal.runs.folder import claimed
 from extremal.runs.going import Parts, go
-from extremal.runs.initial import origin_of, record_of
+from extremal.runs.initial import Origin, origin_of, record_of
 from extremal.runs.plan import Plan, describe_dataset, options, read_plan, replicas_of, source_of
 from extremal.runs.same import check_data, check_same
 from extremal.runs.simulator import NO_SIMULATOR, check_simulator, maker, named
@@ -76,11 +78,12 @@ class Run:
 
     def policy(self, replica: int = 0, *, target_return: float | None = None) -> Policy:
         """The policy of one replica at the last checkpoint; asked for another return, where `target_return` is given."""
+        keep_programs()
         plan, replica = self.plan, admitted("replica", replica, CountOrNone)
         if replica >= len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
         states, _, _ = load_checkpoint(plan, self.path)
-        return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica))
+        return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica), plan.spec)
 
     def evaluate(
         self,
@@ -108,6 +111,7 @@ class Run:
         from extremal.evaluation.measures import Evaluation
         from extremal.evaluation.rollout import rollout
 
+        keep_programs()
         episodes, max_steps = options(episodes=episodes, max_steps=max_steps)
         seed, keep, plan = admitted("seed", seed, Seed), admitted("keep", keep, CountOrNone), self.plan
         if environment is None and plan.environment is None:
@@ -121,7 +125,7 @@ class Run:
         states, _, _ = load_checkpoint(plan, self.path)
         found = [
             rollout(
-                Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r)),
+                Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r), plan.spec),
                 make,
                 episodes=episodes,
                 seed=evaluation_seed(seed, r),
@@ -151,12 +155,12 @@ def train(
     algorithm: Any,
     dataset: Dataset | str,
     *,
+    actions: Actions | None = None,
     updates: int = 100_000,
     seeds: int | Sequence[int] = 1,
     out: str | os.PathLike[str],
     sweep: Mapping[str, Sequence[float]] | None = None,
     environment: Simulator | None = None,
-    actions: Actions | None = None,
     evaluate_every: int | None = None,
     episodes: int = 20,
     max_steps: int = MAX_STEPS,
@@ -200,6 +204,7 @@ def train(
     """
     updates, episodes, log_every = options(updates=updates, episodes=episodes, log_every=log_every)
     evaluate_every, holdout, max_steps = options(evaluate_every=evaluate_every, holdout=holdout, max_steps=max_steps)
+    keep_programs()
     use_every_core()
     settings = method(algorithm).default if isinstance(algorithm, str) else algorithm
     replicas = replicas_of(settings, seeds, sweep or {})
@@ -207,7 +212,7 @@ def train(
     with claimed(path, resume=resume):
         data = load_dataset(dataset, actions=actions) if isinstance(dataset, str) else dataset
         agree(data.card, actions)
-        described = _described(data, dataset, named(environment))
+        described = _described(data, dataset, environment)
         before = _begun(path, described["hash"])
         share = _share(settings, data, described["environment"]) if holdout is None else holdout
         kept, held_out = data.split(share) if share else (data, None)
@@ -241,22 +246,29 @@ def train(
             plan, fits = before, {}  # whatever was fitted is in the checkpoint
         else:
             fits = fits_of(settings, data, share, () if origin is None else origin.foreign(plan))
-            more = () if origin is None else origin.findings(kept)
-            found = checked(data, hash=described["hash"], unchecked=unchecked, more=more) if new else {}
-            plan = dataclasses.replace(
-                plan, check=found, fits={fitted_name: fit.digest for fitted_name, fit in fits.items()}
-            )
+            found = _checked(data, plan, kept, origin, unchecked) if new else {}
+            digests = {fitted_name: fit.digest for fitted_name, fit in fits.items()}
+            plan = dataclasses.replace(plan, check=found, fits=digests)
             plan.save(path)
             tell(plan.check, watch)
-        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin, environment)
+        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, environment=environment)
     return Run(path)
 
 
-def _described(data: Dataset, dataset: Dataset | str, environment: str | None) -> dict[str, Any]:
+def _described(data: Dataset, dataset: Dataset | str, environment: Simulator | None) -> dict[str, Any]:
     """What config.json keeps of the data and of where they are evaluated."""
     id = dataset if isinstance(dataset, str) else data.card.name
-    described = describe_dataset(data, id=id, environment=environment)
+    described = describe_dataset(data, id=id, environment=named(environment))
     return described | {"environment": None} if environment == NO_SIMULATOR else described
+
+
+def _checked(data: Dataset, plan: Plan, kept: Dataset, origin: Origin | None, unchecked: bool) -> dict[str, Any]:
+    """What the check of the data found, and what the run to start from makes of them."""
+    more: list[Finding] = []
+    if origin is not None:
+        origin.replicas(plan)
+        more = origin.findings(kept)
+    return checked(data, hash=plan.dataset["hash"], unchecked=unchecked, more=more)
 
 
 def _begun(path: Path, hash: str) -> Plan | None:
