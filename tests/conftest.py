@@ -13,6 +13,7 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("EXTREMAL_PROGRAMS", "none")  # the user's own cache is not filled by tests
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the tests themselves run side by side
 
 from pathlib import Path

@@ -79,7 +79,7 @@ def test_every_command_has_help(run, command, words):
 def test_help_of_a_setting_tells_its_default_and_meaning(run):
     _, out, _ = run("train", "xql", "--help")
     text = " ".join(out.replace("│", " ").split())
-    assert "--beta [FLOAT [FLOAT ...]] Temperature of the soft maximum" in text
+    assert "--beta NUMBER... Temperature of the soft maximum" in text
     assert f"(default: {extremal.XQL().beta})" in text
     assert "--normaliser {none,running,batch_max}" in text
 

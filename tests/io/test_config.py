@@ -25,7 +25,7 @@ def test_values_take_the_place_of_defaults():
     [
         ({"betta": 1.0}, "unknown XQL setting 'betta'; did you mean 'beta'"),
         ({"value_update": 1}, "did you mean 'value_updates'"),
-        ({"qqqq": 1}, "known: .*beta"),
+        ({"qqqq": 1}, r"(?s)known:.*\n  beta\n"),
         ({"beta": "high"}, "'beta' is 'high', expected float"),
         ({"beta": None}, "'beta' is None, expected float"),
         ({"beta": True}, "'beta' is True, expected float"),

@@ -76,3 +76,6 @@ class BC(Checked):
             sampler=Transitions(size=self.batch_size),
             prepare=chosen + transforms(normalise_observation=self.normalise_observation),
         )
+
+
+BC10 = BC(best=0.1)

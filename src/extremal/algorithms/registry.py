@@ -1,153 +1,184 @@
-"""Every method by name: its settings, its paper, and where it departs from it. The list is explicit."""
+"""Every method by name: its settings, its paper, and where it departs from it. The list is explicit.
+
+A method's module, and with it JAX, is imported when its settings are asked for: to list the methods costs nothing.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from extremal.algorithms import awac, bcq, bear, brac, cql, decision_transformer, emaq, iql, onestep, sac, td3, xql
-from extremal.algorithms.awac import AWAC
-from extremal.algorithms.bc import BC
-from extremal.algorithms.bcq import BCQ
-from extremal.algorithms.bear import BEAR
-from extremal.algorithms.behaviour import Behaviour
-from extremal.algorithms.brac import BRAC
-from extremal.algorithms.cql import CQL
-from extremal.algorithms.decision_transformer import DT
-from extremal.algorithms.emaq import EMaQ
-from extremal.algorithms.iql import IQL
-from extremal.algorithms.klxql import KLXQL
-from extremal.algorithms.onestep import Onestep
-from extremal.algorithms.sac import SAC
-from extremal.algorithms.settings import Preset
-from extremal.algorithms.td3 import TD3, TD3_BC
-from extremal.algorithms.xql import XQL
 from extremal.core.errors import ConfigError, nearest
 
+if TYPE_CHECKING:
+    from extremal.algorithms.settings import Preset
 
-class Method(NamedTuple):
-    """What `extremal algorithms` tells of a method."""
 
-    default: Any  # settings with the library's defaults
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A method as `extremal algorithms` lists it, and where its settings are."""
+
+    home: str  # its module in `extremal.algorithms`
+    settings_in: str  # name there of the settings' class, or of settings
     line: str
     paper: str  # key of docs/references.bib
     differs: str
-    presets: Mapping[str, Preset]
+    presets_in: str | None = None  # name there of the presets
+
+    @property
+    def module(self) -> str:
+        return f"extremal.algorithms.{self.home}"
+
+    @cached_property
+    def default(self) -> Any:
+        """Settings with the library's defaults."""
+        settings = getattr(import_module(self.module), self.settings_in)
+        return settings() if isinstance(settings, type) else settings
+
+    @cached_property
+    def presets(self) -> Mapping[str, Preset]:
+        """Settings as printed for benchmarks, with their sources."""
+        return getattr(import_module(self.module), self.presets_in) if self.presets_in else {}
 
 
 METHODS: dict[str, Method] = {
     "xql": Method(
-        XQL(),
+        "xql",
+        "XQL",
         "Extreme Q-Learning: V is the soft maximum of Q over the data's actions, by Gumbel regression",
         "garg2023",
         "defaults: a tangent beyond the clip and a running normaliser, instead of the clamp and the batch maximum of "
         "the presets consistent/... and tuned/...",
-        xql.PRESETS,
+        presets_in="PRESETS",
     ),
     "klxql": Method(
-        KLXQL(),
+        "klxql",
+        "KLXQL",
         "KL-ball XQL: V is the best mean of Q within a KL of kappa from the data's policy; no temperature to tune",
         "ahmadi2012",
         "a method of our own on the value functional of this paper (entropic value at risk); exponentials go on as tangents",
-        {},
     ),
     "iql": Method(
-        IQL(),
+        "iql",
+        "IQL",
         "Implicit Q-Learning: V is an upper expectile of Q over the data's actions",
         "kostrikov2021",
         "defaults leave rewards as they are; the paper scales them per benchmark (presets)",
-        iql.PRESETS,
+        presets_in="PRESETS",
     ),
-    "bc": Method(BC(), "Behaviour cloning by maximum likelihood", "kostrikov2021", "nothing", {}),
+    "bc": Method(
+        "bc",
+        "BC",
+        "Behaviour cloning by maximum likelihood",
+        "kostrikov2021",
+        "nothing",
+    ),
     "bc10": Method(
-        BC(best=0.1), "10%BC: cloning of the best episodes, a tenth of the steps", "kostrikov2021", "nothing", {}
+        "bc",
+        "BC10",
+        "10%BC: cloning of the best episodes, a tenth of the steps",
+        "kostrikov2021",
+        "nothing",
     ),
     "dt": Method(
-        DT(),
+        "decision_transformer",
+        "DT",
         "Decision Transformer: actions cloned in the light of the return that followed; acting asks for a high one",
         "chen2021",
         "where none is set, the best logged return is asked for, and returns are divided by the largest that is logged; the "
         "last block runs for the tokens that are read",
-        decision_transformer.PRESETS,
+        presets_in="PRESETS",
     ),
     "sac": Method(
-        SAC(),
+        "sac",
+        "SAC",
         "Soft Actor-Critic: a policy that maximises return and entropy",
         "haarnoja2018b",
         "here it learns from logged data alone, which the paper does not do: a baseline without a constraint",
-        sac.PRESETS,
+        presets_in="PRESETS",
     ),
     "td3": Method(
-        TD3(),
+        "td3",
+        "TD3",
         "Twin Delayed DDPG: a deterministic policy, two critics, a smoothed target",
         "fujimoto2018",
         "here it learns from logged data alone, which the paper does not do: a baseline without a constraint",
-        td3.PRESETS,
+        presets_in="PRESETS",
     ),
     "td3bc": Method(
-        TD3_BC,
+        "td3",
+        "TD3_BC",
         "TD3+BC: TD3 with a pull towards the logged actions",
         "fujimoto2021",
         "as the published code: Eq. (5) averages |Q| over the policy's actions, and the distance is a mean over dimensions",
-        td3.CLONING_PRESETS,
+        presets_in="CLONING_PRESETS",
     ),
     "awac": Method(
-        AWAC(),
+        "awac",
+        "AWAC",
         "Advantage-weighted actor-critic: logged actions count by how far they surpass the policy's own",
         "nair2020",
         "defaults: weights of at most 100; the published code divides them by their mean over the batch (presets)",
-        awac.PRESETS,
+        presets_in="PRESETS",
     ),
     "onestep": Method(
-        Onestep(),
+        "onestep",
+        "Onestep",
         "Onestep RL: the values of the data's own policy, and one improvement of it",
         "brandfonbrener2021",
         "V is the mean of Q, which has the same fixed point as the next logged action; the policy's deviation does not depend "
         "on the state",
-        onestep.PRESETS,
+        presets_in="PRESETS",
     ),
     "cql": Method(
-        CQL(),
+        "cql",
+        "CQL",
         "Conservative Q-Learning: SAC whose critics are pushed down where the policy goes, up at the logged actions",
         "kumar2020",
         "defaults: the fixed weight 5 of App. F; the threshold that tunes it is in the presets paper/...",
-        cql.PRESETS,
+        presets_in="PRESETS",
     ),
     "behaviour": Method(
-        Behaviour(),
+        "behaviour",
+        "Behaviour",
         "A model of the data's own policy: bins entry by entry, a conditional VAE, a Gaussian, or a mixture",
         "ghasemipour2021",
         "nothing; the likeliest action, which the paper does not name, is taken entry by entry",
-        {},
     ),
     "emaq": Method(
-        EMaQ(),
+        "emaq",
+        "EMaQ",
         "EMaQ: the value of a state is the largest Q among N actions that the behaviour's model draws",
         "ghasemipour2021",
         "defaults: networks of width 256 instead of 750; soft-EMaQ has the discount, which Eqs. (68)-(71) leave out",
-        emaq.PRESETS,
+        presets_in="PRESETS",
     ),
     "bcq": Method(
-        BCQ(),
+        "bcq",
+        "BCQ",
         "BCQ: the best of some actions of the behaviour's model, each moved a little by a perturbation network",
         "fujimoto2019",
         "the behaviour's model is fitted beforehand, as in the comparison of [ghasemipour2021]",
-        bcq.PRESETS,
+        presets_in="PRESETS",
     ),
     "bear": Method(
-        BEAR(),
+        "bear",
+        "BEAR",
         "BEAR: a policy at most a given maximum mean discrepancy away from the behaviour's actions",
         "kumar2019",
         "the behaviour's model is fitted beforehand; the multiplier has bounds, as in published code",
-        bear.PRESETS,
+        presets_in="PRESETS",
     ),
     "brac": Method(
-        BRAC(),
+        "brac",
+        "BRAC",
         "BRAC: an actor-critic that pays for the policy's divergence from the behaviour, in the policy or in the value",
         "wu2019",
         "dual forms draw the behaviour's actions from its model and not from the data",
-        brac.PRESETS,
+        presets_in="PRESETS",
     ),
 }
 
@@ -165,9 +196,11 @@ def method(name: str) -> Method:
 
 def name_of(settings: Any) -> str:
     """The registered name that a settings record belongs to: the method whose defaults are nearest to it."""
-    same = [name for name, known in METHODS.items() if type(known.default) is type(settings)]
+    kind = type(settings)
+    near = [name for name, known in METHODS.items() if known.module == kind.__module__]  # the others are not imported
+    same = [name for name in near if type(METHODS[name].default) is kind]
     if not same:
-        raise nearest(type(settings).__name__.lower(), METHODS, kind="method")
+        raise nearest(kind.__name__.lower(), METHODS, kind="method")
     return max(same, key=lambda name: _alike(METHODS[name].default, settings))
 
 
@@ -186,5 +219,5 @@ def preset(name: str, which: str) -> Any:
     if not known:
         raise ConfigError(f"{name} has no presets; give its settings one by one")
     if which not in known:
-        raise nearest(which, known, kind=f"{name} preset")
+        raise nearest(which, known, kind=f"{name} preset", listing=f"extremal algorithms {name}")
     return known[which].settings

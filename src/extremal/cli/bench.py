@@ -19,6 +19,7 @@ class Bench:
     out: Path
     """Folder to write bench.json, figure.png and growth.png into."""
     methods: Annotated[tuple[str, ...], arg(metavar="METHOD...")] = METHODS
+    """Those that are raced."""
     peers: Annotated[tuple[str, ...], arg(metavar="PEER...")] = tuple(PEERS)
     """Each is installed once, into a Python of its own in the cache folder (gigabytes, from the package index); empty: none."""
     dataset: str | None = None
@@ -26,9 +27,11 @@ class Bench:
     rows: int = 100_000
     """Of the random data."""
     width: int = 256
+    """Of each hidden layer."""
     depth: int = 2
     """Hidden layers of each network."""
     batch: int = 256
+    """Rows of an update."""
     updates: int | None = None
     """Of a round, for every program; default: as many as take each about five seconds."""
     rounds: int = 5

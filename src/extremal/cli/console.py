@@ -6,9 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Union
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from tyro.conf import arg, subcommand
 
 Said = Annotated[
@@ -27,6 +24,10 @@ def either(commands: dict[str, type]) -> Any:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     drawn = Table(*header, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         drawn.add_row(*map(Text, row))  # text: a key in brackets is no markup

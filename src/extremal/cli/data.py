@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import Positional, arg, subcommand
+from tyro.conf import Positional, arg
 
 from extremal.cli.console import Json, Said, print_json, table
 from extremal.core.errors import ConfigError
@@ -37,6 +37,7 @@ class DataCheck:
     """Report on a dataset; exits with 1 on what makes training wrong."""
 
     id: Positional[str]
+    """Id of the data (`extremal data list`)."""
     actions: Said = None
     json: Json = False
 
@@ -56,10 +57,13 @@ class DataGenerate:
     """Generate a maze dataset of your own size and seed, and write it to a file."""
 
     name: Positional[str]
-    out: str
+    """pointmaze-{umaze,medium,large}-{goal,sparse,dense}."""
+    out: Annotated[str, arg(metavar="FORM:PATH")]
     """Where to: npz:PATH or parquet:PATH."""
     rows: int = 1_000_000
+    """How many."""
     seed: int = 0
+    """Of the simulation."""
 
     def run(self) -> int:
         from extremal.cli.progress import counting
@@ -84,7 +88,7 @@ class DataBuild:
     """How many, of what policies do (200,000 where none is given). Another size or seed has a name of its own."""
     seed: int | None = None
     """Of what policies do (0 where none is given)."""
-    out: str | None = None
+    out: Annotated[str | None, arg(metavar="FORM:PATH")] = None
     """Also write it to npz:PATH or parquet:PATH; it is kept under its name in any case."""
     overwrite: bool = False
     """Replace what stands under this name, or at `out`."""
@@ -113,9 +117,12 @@ class DataConvert:
     """Write any dataset as Extremal's .npz or as Parquet."""
 
     id: Positional[str]
-    out: Positional[str]
+    """Id of the data (`extremal data list`)."""
+    out: Annotated[Positional[str], arg(metavar="FORM:PATH")]
+    """Where to: npz:PATH or parquet:PATH."""
     actions: Said = None
     overwrite: bool = False
+    """Replace what is there."""
 
     def run(self) -> int:
         from extremal.data.ids import load_dataset, save_dataset
@@ -131,6 +138,7 @@ class DataDifficulty:
     """How much better the best action of the data's behaviour is than the best of N that it draws: EMaQ's Delta(s, N)."""
 
     id: Positional[str]
+    """Id of the data (`extremal data list`)."""
     run_path: Annotated[Path | None, arg(name="run", metavar="RUN")] = None
     """A run on this data with a critic, such as one of emaq."""
     behaviour: Annotated[Path | None, arg(metavar="RUN")] = None
@@ -182,23 +190,6 @@ class DataDifficulty:
         ).to_json()
         paths = {"run": str(self.run_path), "behaviour": str(self.behaviour or self.run_path)}
         return {"data": self.id, "method": run.plan.method, **paths, "first": self.first, **found}
-
-
-@dataclasses.dataclass
-class Data:
-    """List, check, build, generate, convert and judge datasets."""
-
-    command: (
-        Annotated[DataList, subcommand("list")]
-        | Annotated[DataCheck, subcommand("check")]
-        | Annotated[DataBuild, subcommand("build")]
-        | Annotated[DataGenerate, subcommand("generate")]
-        | Annotated[DataConvert, subcommand("convert")]
-        | Annotated[DataDifficulty, subcommand("difficulty")]
-    )
-
-    def run(self) -> int:
-        return self.command.run()
 
 
 def _extras(name: str) -> str:

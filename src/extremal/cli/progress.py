@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +14,13 @@ from extremal.core.types import Follow
 from extremal.runs.train import Watcher
 
 
+class _Errors(Console):
+    """Standard error; training goes on where nobody reads it any more."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description:12}"),
@@ -20,7 +28,7 @@ def _progress() -> Progress:
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=_Errors(stderr=True),
     )
 
 
@@ -28,6 +36,7 @@ def _progress() -> Progress:
 def bars() -> Iterator[Callable[[str, int], Watcher]]:
     """Gives a function from (name, updates) to a watcher that moves a bar of its own."""
     with _progress() as progress:
+        said = partial(progress.console.print, markup=False, highlight=False, soft_wrap=True)
 
         def bar(name: str, updates: int) -> Watcher:
             task = progress.add_task(name, total=updates, note="reading the data")
@@ -35,13 +44,18 @@ def bars() -> Iterator[Callable[[str, int], Watcher]]:
 
             def watch(update: int, metrics: dict[str, Any]) -> None:
                 for sentence in metrics.get("warnings", ()):
-                    progress.console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
+                    said(sentence, style="yellow")
                 known.update(metrics)
                 note = f"{known['updates_per_second']:,.0f} updates/s" if "updates_per_second" in known else ""
                 if "fitting" in metrics:
                     note = f"fitting {metrics['fitting']}"
                 if "compiling" in metrics:
                     note = "compiling"
+                if "compiled" in metrics:
+                    said(
+                        f"{name}: training begins; its program took {metrics['compiled']:.1f} s to compile or to find again"
+                    )
+                    note = "training"
                 if "health" in known:
                     note += f", {known['health']}"
                 if "evaluation" in known:

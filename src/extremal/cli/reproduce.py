@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import Positional, arg
 
@@ -22,7 +22,7 @@ class Reproduce:
     """Folder to write NAME.png, NAME.svg and NAME.json into, and runs/ where something is trained."""
     seed: int = 0
     """Of whatever is random in a figure; the first of the seeds that are trained."""
-    budget: str = "reduced"
+    budget: Annotated[str, arg(metavar="{reduced,paper}")] = "reduced"
     """Of a figure that needs training: `reduced` for two cores, or `paper` for the paper's own updates and seeds."""
     methods: tuple[str, ...] | None = None
     """Trained instead of the figure's own: its labels, or any method with its defaults."""
@@ -35,6 +35,7 @@ class Reproduce:
     list: bool = False
     """List the figures, and make none."""
     json: Json = False
+    goes_on: ClassVar[str] = "the same command goes on where it stopped"
 
     def run(self) -> int:
         if self.list:

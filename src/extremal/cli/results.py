@@ -18,7 +18,9 @@ class Demo:
     out: Path = Path("runs/demo")
     """Folder of the demo; a demo that is there is replaced."""
     updates: int = 30_000
+    """Of each method."""
     seeds: int = 3
+    """How many."""
     episodes: int = 20
     """Evaluation episodes per seed."""
 
@@ -45,8 +47,11 @@ class Evaluate:
     """Let a trained run act in its simulator."""
 
     run_path: Annotated[Positional[Path], arg(metavar="RUN")]
+    """Folder of the run."""
     episodes: int = 100
+    """Of each replica."""
     seed: int = 0
+    """Of the episodes."""
     environment: str | None = None
     """Simulator, instead of the dataset's own: an id, also with arguments ('Pendulum-v1?g=1.0'), or module:Env-v0."""
     max_steps: int = 10_000
@@ -77,8 +82,11 @@ class Report:
     """Write one HTML page from one or more runs."""
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")]
+    """Folders of runs."""
     out: Path = Path("report.html")
+    """File to write."""
     title: str = "Results"
+    """Of the page."""
 
     def run(self) -> int:
         from extremal.report.page import write_report
@@ -94,12 +102,11 @@ class Algorithms:
     """List the methods; with a name, its settings and presets."""
 
     name: Annotated[Positional[str | None], arg(metavar="METHOD")] = None
+    """Of which to list settings and presets."""
     json: Json = False
 
     def run(self) -> int:
         from extremal.algorithms.registry import METHODS, method
-        from extremal.core.checked import declared, describe
-        from extremal.io.config import field_docs, to_json
 
         if self.name is None:
             if self.json:
@@ -109,7 +116,11 @@ class Algorithms:
                     ["method", "what it is", "paper", "departs from it"],
                     [[n, m.line, m.paper, m.differs] for n, m in METHODS.items()],
                 )
+                print("\nEach takes continuous actions: no method takes discrete ones yet.")
             return 0
+        from extremal.core.checked import declared, describe
+        from extremal.io.config import field_docs, to_json
+
         known = method(self.name)
         if self.json:
             presets = {n: {"settings": to_json(p.settings), "source": p.source} for n, p in known.presets.items()}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import arg
 
 from extremal.cli.console import Json
+from extremal.cli.train import GOES_ON, show
 from extremal.core.errors import ConfigError
 
 
@@ -26,12 +27,12 @@ class Resume:
     log_every: int | None = None
     """Updates that a row of metrics.csv averages over, from here on."""
     json: Json = False
+    goes_on: ClassVar[str] = GOES_ON
 
     def run(self) -> int:
         import sys
 
         from extremal.cli.progress import bars
-        from extremal.cli.train import show
         from extremal.runs.plan import read_plan
         from extremal.runs.resume import resume
         from extremal.runs.run import Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tyro.conf import Positional, arg
 
@@ -29,6 +29,7 @@ class Sweep:
     plan: bool = False
     """Say which programs there are, and train none."""
     json: Json = False
+    goes_on: ClassVar[str] = "the same command goes on where it stopped"
 
     def run(self) -> int:
         from extremal.cli.progress import naming

@@ -14,6 +14,8 @@ from extremal.core.errors import ConfigError
 if TYPE_CHECKING:
     from extremal.runs.run import Run
 
+GOES_ON = "what was saved can be resumed by --resume"
+
 
 @dataclasses.dataclass
 class TrainOptions:
@@ -25,6 +27,7 @@ class TrainOptions:
     """Folder of the run; refused if it exists, unless --resume."""
     actions: Said = None
     updates: int = 100_000
+    """Of each replica."""
     seeds: tuple[int, ...] = (1,)
     """One number: how many seeds (0, 1, ...). Several: these seeds."""
     preset: str | None = None
@@ -67,7 +70,9 @@ def train_command(name: str, preset_name: str | None) -> type:
             hint, value = tuple[hint, ...], (value,)  # type: ignore[valid-type]
         told = f"{docs.get(field, '')} {bounds(ranged[field])}".strip()
         fields.append((field, Annotated[hint, arg(help=told)], dataclasses.field(default=value)))
-    made = dataclasses.make_dataclass(f"Train{name}", fields, bases=(TrainOptions,), namespace={"run": _train})
+    made = dataclasses.make_dataclass(
+        f"Train{name}", fields, bases=(TrainOptions,), namespace={"run": _train, "goes_on": GOES_ON}
+    )
     made.__doc__, made.method = f"{known.line}.", name  # type: ignore[attr-defined]
     return made
 

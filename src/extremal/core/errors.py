@@ -20,6 +20,8 @@ import importlib
 from collections.abc import Iterable
 from types import ModuleType
 
+_IN_A_LINE, _IN_A_COLUMN = 8, 24  # known names that an error lists
+
 
 class ExtremalError(Exception):
     """Base of all errors that Extremal raises on purpose."""
@@ -78,16 +80,29 @@ class Stopped(KeyboardInterrupt):
         super().__init__(f"signal {self.signal}")
 
 
-def nearest(name: str, known: Iterable[str], *, kind: str) -> ConfigError:
-    """The error for an unknown `name`: names the closest known ones, or all of them when none is close.
+def nearest(name: str, known: Iterable[str], *, kind: str, listing: str | None = None) -> ConfigError:
+    """The error for an unknown `name`: names the closest known ones, or those that it is part of, or all; many of them in a column.
+
+    Args:
+        listing: the command that lists them all.
 
     >>> nearest("xqll", ["xql", "iql", "bc"], kind="method").args[0]
     "unknown method 'xqll'; did you mean 'xql', 'iql'?"
     """
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(map(repr, close))}?" if close else f"known: {', '.join(sorted(known))}"
-    return ConfigError(f"unknown {kind} {name!r}; {hint}")
+    by_case: dict[str, str] = {}
+    for one in sorted(known):
+        by_case.setdefault(one.lower(), one)
+    close = [by_case[one] for one in difflib.get_close_matches(name.lower(), by_case, n=3, cutoff=0.5)]
+    if close:
+        return ConfigError(f"unknown {kind} {name!r}; did you mean {', '.join(map(repr, close))}?")
+    holding = [one for lower, one in by_case.items() if name and name.lower() in lower]
+    names = holding or list(by_case.values())
+    said = f"unknown {kind} {name!r}; {'with it in their names' if holding else 'known'}:"
+    if len(names) <= _IN_A_LINE:
+        return ConfigError(f"{said} {', '.join(names)}")
+    more = [f"... and {len(names) - _IN_A_COLUMN} more"] if len(names) > _IN_A_COLUMN else []
+    listed = [f"`{listing}` lists them all"] if listing else []
+    return ConfigError("\n  ".join([said, *names[:_IN_A_COLUMN], *([", ".join(more + listed)] if more else [])]))
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from extremal.core.errors import DataError
+from extremal.core.errors import ConfigError, DataError, RunError
 from extremal.core.files import atomic
 from extremal.data.dataset import Dataset
 from extremal.data.loaders.npz import load_npz, save_npz
@@ -25,10 +25,19 @@ _HASH = "sha256"  # the entry that vouches for the others
 
 
 def folder() -> Path:
-    """Where cached data lies; not necessarily there yet."""
+    """Where cached data lies; not necessarily there yet.
+
+    Raises:
+        ConfigError: nothing names one, and the user has no home.
+    """
     if named := os.environ.get("EXTREMAL_CACHE"):
         return Path(named).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "extremal"
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named) / "extremal"
+    try:
+        return Path.home() / ".cache" / "extremal"
+    except RuntimeError:
+        raise ConfigError("there is no home folder to keep things in; name a folder by EXTREMAL_CACHE") from None
 
 
 def key(recipe: Mapping[str, object]) -> str:
@@ -37,10 +46,13 @@ def key(recipe: Mapping[str, object]) -> str:
 
 
 def write(name: str, arrays: Mapping[str, np.ndarray]) -> Path:
-    """Keep `arrays` under `name`; the file appears whole or not at all."""
+    """Keep `arrays` under `name`; the file appears whole or, with a warning where there is no room or right, not at all."""
     path = folder() / f"{name}.npz"
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **{_HASH: np.array(_digest(arrays))}, **arrays)  # pyright: ignore[reportArgumentType]
+    try:
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **{_HASH: np.array(_digest(arrays))}, **arrays)  # pyright: ignore[reportArgumentType]
+    except (OSError, RunError) as error:
+        warnings.warn(f"{path.name} is not kept for the next time: {error}", stacklevel=2)
     return path
 
 
@@ -82,7 +94,10 @@ def load_built(name: str, command: str) -> Dataset:
 
 def built() -> list[str]:
     """The names of what was built on this machine, in order."""
-    return sorted(path.stem for path in (folder() / "built").glob("[!.]*.npz"))
+    try:
+        return sorted(path.stem for path in (folder() / "built").glob("[!.]*.npz"))
+    except ConfigError:
+        return []
 
 
 def _built(name: str) -> Path:

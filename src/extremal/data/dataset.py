@@ -274,7 +274,8 @@ class Dataset:
         """Two datasets of whole episodes; the second holds about `fraction` of them, and at least one."""
         if not 0.0 < fraction < 1.0 or self.episodes < 2:
             raise DataError(
-                f"cannot hold out {fraction:g} of {self.episodes} episodes; both parts need at least one",
+                f"cannot hold out {fraction:g} of {self.episodes} episode{'s' * (self.episodes != 1)}; both parts need at least one. "
+                "To train on all that there is: --holdout 0 (in Python holdout=0)",
                 field="episodes",
             )
         order = np.random.default_rng(seed).permutation(self.episodes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from extremal.core.errors import ConfigError, nearest
 from extremal.data import builds, cache, pointmaze
 from extremal.data.dataset import Dataset
+from extremal.data.foreign import foreign
 from extremal.data.kinds import Actions, agree
 from extremal.data.loaders.d3rlpy import load_d3rlpy
 from extremal.data.loaders.d4rl import load_d4rl
@@ -61,7 +63,7 @@ def load_dataset(id: str, *, actions: Actions | None = None) -> Dataset:
     scheme, colon, rest = id.partition(":")
     if colon:
         if scheme not in KINDS:
-            raise nearest(scheme, KINDS, kind="kind of dataset")
+            raise _unknown_kind(scheme, rest)
         return KINDS[scheme].load(rest, actions)
     if id not in pointmaze.NAMES and not builds.is_id(id):
         raise _unknown(id)
@@ -91,8 +93,33 @@ def names() -> dict[str, str]:
 
 
 def _unknown(id: str) -> ConfigError:
+    """The error for an id without a prefix that is no name: a path that lacks one, a file that is not read, or a slip."""
     path = Path(id).expanduser()
-    if path.exists() or path.suffix.lower() in _SUFFIXES:
-        kinds = _SUFFIXES.get(path.suffix.lower(), KINDS)
-        return ConfigError(f"{id!r} is a path; say what it holds: {' or '.join(f'{kind}:{id}' for kind in kinds)}")
-    return nearest(id, [*names(), *(kind.form for kind in KINDS.values())], kind="dataset")
+    ending = path.suffix.lower()
+    if not id:
+        return ConfigError("the id of the dataset is empty; `extremal data list` shows what to write")
+    if path.is_dir():
+        if (path / "config.json").exists():
+            return ConfigError(
+                f"{id!r} is the folder of a run, not data; its config.json names the data that it learned from"
+            )
+        return ConfigError(f"{id!r} is a folder; name a file in it, or give parquet:{id} for a folder of Parquet files")
+    here = f"{id!r} is a file" if path.exists() else f"there is no file {id!r} here"
+    if how := foreign(Path(id)):
+        return ConfigError(f"{here}; {how}")
+    if path.exists() or ending in _SUFFIXES:
+        kinds = _SUFFIXES.get(ending, [kind for kind in KINDS if KINDS[kind].form.endswith(":PATH")])
+        return ConfigError(
+            f"{here}; a path is given with what it holds: {' or '.join(f'{kind}:{id}' for kind in kinds)}"
+        )
+    if os.sep in id:
+        return ConfigError(f"{here}, and no dataset of this name; `extremal data list` shows what to write")
+    known = [*names(), *(kind.form for kind in KINDS.values())]
+    return nearest(id, known, kind="dataset", listing="extremal data list")
+
+
+def _unknown_kind(scheme: str, rest: str) -> ConfigError:
+    """The error for an unknown prefix, or for the ending of a file that is not read as one."""
+    if how := foreign(Path(f"{rest}.{scheme}" if not rest.endswith(f".{scheme}") else rest)):
+        return ConfigError(f"there is no kind of dataset {scheme!r}: {how}")
+    return nearest(scheme, KINDS, kind="kind of dataset")

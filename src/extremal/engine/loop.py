@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -60,11 +60,13 @@ def train(
     start: int = 0,
     alive: np.ndarray | None = None,
     how: How | None = None,
+    begins: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Progress]:
     """Train all replicas from update `start` to `updates`, yielding at every multiple of a number in `every`, and at the end.
 
     Replicas are spread over the devices; where they do not divide evenly, dead ones fill up. `states` is donated to the
     first chunk. Ends early when no replica is alive. A sampler that draws ahead is yielded at, too, where it draws anew.
+    `begins` is called once, when the program is there and the first update next, with the seconds that the program took.
     """
     replicas, how, at = keys.shape[0], how or fastest(), partial(jnp.asarray, dtype=jnp.int32)
     devices = mesh(replicas)
@@ -88,6 +90,7 @@ def train(
     clock = time.perf_counter()
     program = train_replicas.lower(*args(0, 0), how=how, devices=devices).compile()
     compiling = time.perf_counter() - clock
+    begins(compiling)
     while start < updates and living.any():
         stop = min(updates, *((start // n + 1) * n for n in every))
         clock = time.perf_counter()

@@ -18,6 +18,8 @@ from extremal.core.files import read_json
 from extremal.io.log import KEYS, SUMMARY_AGAIN, WITHOUT_DIVERGED, damaged, read_table
 from extremal.report.check import finding_text
 
+_TOLD = 4  # settings in a run's name, at most
+
 Columns = dict[str, np.ndarray]
 
 SPELT = {  # methods whose name is not its registered one in capitals
@@ -193,12 +195,25 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
 
 
 def names(runs: Sequence[Run]) -> list[str]:
-    """A short name for each run: the method, and the folder where two runs share it."""
-    methods = [run.method for run in runs]
+    """A short name for each run: the method, and what tells it apart from the others of it: settings, data, or else the folder."""
+    told = [", ".join([run.method, *_apart(run, [one for one in runs if one.method == run.method])]) for run in runs]
     return [
-        method if methods.count(method) == 1 else f"{method} ({run.path.resolve().name})"
-        for method, run in zip(methods, runs, strict=True)
+        name if told.count(name) == 1 else f"{name} ({run.path.resolve().name})"
+        for name, run in zip(told, runs, strict=True)
     ]
+
+
+def _apart(run: Run, alike: Sequence[Run]) -> list[str]:
+    """The settings in which runs of one method differ, where these are few, and the data, where they differ."""
+    swept = {name for one in alike for group in one.groups for name in group.overrides}  # told of each result
+    differ = [
+        name
+        for name, value in run.settings.items()
+        if name not in swept and any(one.settings.get(name) != value for one in alike)
+    ]
+    said = [f"{name} {value_text(run.settings[name])}" for name in differ] if len(differ) <= _TOLD else []
+    data = [one.dataset.get("name") for one in alike]
+    return said + [str(run.dataset.get("name"))] * any(name != data[0] for name in data)
 
 
 def curves(columns: Columns, name: str, replicas: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -60,7 +60,7 @@ def difficulty_of(
     episode = np.searchsorted(np.asarray(data.starts), rows, side="right")
     weight = getattr(run.plan.settings, "ensemble_weight", 1.0)
     chosen = {"samples": samples, "draws": draws, "weight": weight, "seed": seed}
-    return difficulty(critic, model, np.asarray(data.row(rows).observation, np.float32), episode, **chosen)
+    return difficulty(critic, model, np.asarray(data.row(rows).observation), episode, **chosen)
 
 
 def _networks(run: Run, data: Dataset, replica: int) -> tuple[Algorithm, Any]:

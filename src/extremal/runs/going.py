@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from extremal.data.dataset import Dataset
+from extremal.data.transforms import apply
 from extremal.runs.fitted import Fitted
 from extremal.runs.initial import Origin
 from extremal.runs.plan import Plan
@@ -41,10 +42,7 @@ def go(
     Args:
         simulator: what a user gave, where that is not the plan's own environment.
     """
-    held_out = parts.held_out
-    if held_out is not None:
-        for transform in plan.prepare:
-            held_out = transform.apply(held_out)
+    held_out = None if parts.held_out is None else apply(plan.prepare, parts.held_out)
     given: dict[str, Any] = {}
     if not checkpoints(path):
         wanted = fits if origin is None else origin.lacking(fits)

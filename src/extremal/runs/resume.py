@@ -11,6 +11,7 @@ from extremal.core.errors import RunError
 from extremal.data.dataset import Dataset
 from extremal.data.ids import KINDS, load_dataset
 from extremal.data.transforms import prepare
+from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import use_every_core
 from extremal.envs.naming import MADE_IN_PYTHON
 from extremal.runs.extension import extended
@@ -53,6 +54,7 @@ def resume(
         ConfigError: fewer updates, or an extension of a method whose phases are shares of them.
         DivergedError: every replica left the finite numbers.
     """
+    keep_programs()
     use_every_core()
     path = Path(path)
     if "config.json" not in content_of(path):
@@ -68,7 +70,7 @@ def resume(
         judge = (
             environment if environment is not None else plan.environment
         )  # a module that it names is imported, as then
-        check_simulator(judge, plan)
+        check_simulator(judge, plan, begun=True)
         origin, fits = (None, {}) if checkpoints(path) else _beforehand(plan, path, data)
         plan = dataclasses.replace(plan, fits={**plan.fits, **{name: fit.digest for name, fit in fits.items()}})
         kept, held_out = data.split(plan.holdout) if plan.holdout else (data, None)

@@ -18,8 +18,9 @@ from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 from extremal.data.finding import Finding
 from extremal.data.ids import load_dataset
-from extremal.data.kinds import Actions, agree
+from extremal.data.kinds import agree
 from extremal.data.transforms import prepare
+from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import take, use_every_core
 from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io.log import SUMMARY_AGAIN
@@ -77,11 +78,12 @@ class Run:
 
     def policy(self, replica: int = 0, *, target_return: float | None = None) -> Policy:
         """The policy of one replica at the last checkpoint; asked for another return, where `target_return` is given."""
+        keep_programs()
         plan, replica = self.plan, admitted("replica", replica, CountOrNone)
         if replica >= len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
         states, _, _ = load_checkpoint(plan, self.path)
-        return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica))
+        return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica), plan.spec)
 
     def evaluate(
         self,
@@ -109,6 +111,7 @@ class Run:
         from extremal.evaluation.measures import Evaluation
         from extremal.evaluation.rollout import rollout
 
+        keep_programs()
         episodes, max_steps = options(episodes=episodes, max_steps=max_steps)
         seed, keep, plan = admitted("seed", seed, Seed), admitted("keep", keep, CountOrNone), self.plan
         if environment is None and plan.environment is None:
@@ -117,12 +120,12 @@ class Run:
             )
         if environment == NO_SIMULATOR:
             raise ConfigError(f"{self.path} cannot be evaluated without a simulator; name one: --environment ID")
-        where = named(environment) or plan.environment
-        make = maker(environment, plan)
+        judge = plan.environment if environment is None else environment
+        where, make = named(judge), maker(judge, plan)
         states, _, _ = load_checkpoint(plan, self.path)
         found = [
             rollout(
-                Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r)),
+                Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r), plan.spec),
                 make,
                 episodes=episodes,
                 seed=evaluation_seed(seed, r),
@@ -157,7 +160,6 @@ def train(
     out: str | os.PathLike[str],
     sweep: Mapping[str, Sequence[float]] | None = None,
     environment: Simulator | None = None,
-    actions: Actions | None = None,
     evaluate_every: int | None = None,
     episodes: int = 20,
     max_steps: int = MAX_STEPS,
@@ -201,6 +203,7 @@ def train(
     """
     updates, episodes, log_every = options(updates=updates, episodes=episodes, log_every=log_every)
     evaluate_every, holdout, max_steps = options(evaluate_every=evaluate_every, holdout=holdout, max_steps=max_steps)
+    keep_programs()
     use_every_core()
     settings = method(algorithm).default if isinstance(algorithm, str) else algorithm
     replicas = replicas_of(settings, seeds, sweep or {})

@@ -45,7 +45,8 @@ class Watcher(Protocol):
     """Is told how a run goes on; the command line draws a progress bar from it.
 
     After a chunk `metrics` holds its means, and after an evaluation `evaluation`. Before the first chunk come `warnings`, what the
-    check of the data found; `fitting`, of a network that is fitted beforehand; and `compiling`, once nothing can be refused any more.
+    check of the data found; `fitting`, of a network that is fitted beforehand; `compiling`, once nothing can be refused any more; and
+    `compiled`, the seconds that it took, when the first update is next.
     """
 
     def __call__(self, update: int, metrics: dict[str, Any]) -> None: ...
@@ -117,6 +118,7 @@ class Training:
                 every=(self.plan.log_every, self.plan.evaluate_every),
                 start=self.logged,
                 alive=alive,
+                begins=lambda seconds: self.watch(self.logged, {"compiled": seconds}),
             ):
                 self._after(progress)
                 if stopping:
@@ -209,7 +211,8 @@ class Training:
         plan, clock, rows, drawn = self.plan, time.perf_counter(), [], None
         alive, last = [int(r) for r in np.flatnonzero(progress.alive)], progress.update == self.plan.updates
         with jax.default_device(_host()):
-            policies = [Policy(self.algorithms[r], jax.device_put(take(progress.states.online, r))) for r in alive]
+            online = [jax.device_put(take(progress.states.online, r)) for r in alive]
+            policies = [Policy(self.algorithms[r], own, plan.spec) for r, own in zip(alive, online, strict=True)]
             played = together(
                 [
                     rollout(
@@ -318,7 +321,9 @@ def episode_rows(episodes: Episodes, reference: str | None, policy: Policy) -> I
             "success": "" if episodes.success is None else int(episodes.success[number]),
             "success_reported": int(episodes.reports[number].reported),
             "capped": int(episodes.capped[number]),
-            "steps_to_goal": float(reached) if np.isfinite(reached := episodes.steps_to_goal[number]) else "",
+            "steps_to_goal": float(reached)
+            if episodes.success is not None and np.isfinite(reached := episodes.steps_to_goal[number])
+            else "",
             "score": "" if scores is None else float(scores[number]),
             "predicted_value": "" if predicted is None else float(predicted[number]),
             "discounted_return": "" if discounted is None else float(discounted[number]),

@@ -58,6 +58,8 @@ def reading(path: str | Path, *, kind: str, names: Mapping[str, str] | None = No
     except DataError as error:
         field = names.get(error.field, error.field) if error.field else None
         raise DataError(error.what, file=error.file or path, field=field, row=error.row) from error.__cause__
+    except ConfigError:  # of what the user says, not of the file
+        raise
     except _DAMAGE as error:
         raise DataError(f"is damaged or not a {kind} file: {error or type(error).__name__}", file=path) from error
 

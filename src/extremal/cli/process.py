@@ -1,0 +1,127 @@
+"""A process that is one command: how signals, a closed pipe, an old terminal and other people's warnings are dealt with."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import os
+import signal
+import sys
+import unicodedata
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from extremal.core.errors import Stopped
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PACKAGE = str(Path(__file__).parents[1])
+_PLAIN = dict(
+    zip(
+        "–—−…×·²≤≥→∞✓▁▂▃▄▅▆▇█",
+        ["-", "-", "-", "...", "x", ".", "^2", "<=", ">=", "->", "inf", "+", *"_.-:=+*#"],
+        strict=True,
+    )
+)
+
+
+@contextmanager
+def of_its_own() -> Iterator[None]:
+    """The process is this command's own, from here to its end."""
+    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # under nohup, one is not
+    for number in heard:
+        signal.signal(number, _stop)
+    sys.unraisablehook = _unraisable
+    _spell_out()
+    if not sys.warnoptions:  # else the user has said which are shown
+        warnings.showwarning = _show
+    try:
+        with _readers():
+            yield
+    finally:
+        for number in heard:  # while Python puts its things away, there is nobody left to hear of an interruption
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """An interruption, as an exception; inside an import, which may make any other error of it, the end at once."""
+    where = frame
+    while where is not None:
+        if where.f_code.co_filename.startswith("<frozen importlib"):
+            leave(128 + number, "interrupted")
+        where = where.f_back
+    raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
+
+
+def _unraisable(found: Any) -> None:
+    """An interruption that came where Python has nobody to raise it to, as while it collects garbage."""
+    if isinstance(found.exc_value, KeyboardInterrupt):
+        leave(128 + getattr(found.exc_value, "signal", signal.SIGINT), "interrupted")
+    sys.__unraisablehook__(found)
+
+
+def leave(code: int, said: str) -> NoReturn:
+    """End at once, without Python's own ending: a program that still computes in another thread would crash in it."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        shown = "\x1b[?25h" if os.isatty(2) and os.environ.get("TERM") != "dumb" else ""  # the cursor, which bars hide
+        os.write(2, f"{shown}{said}\n".encode())
+    os._exit(code)
+
+
+@contextmanager
+def _readers() -> Iterator[None]:
+    """Write out what was printed; where nobody reads it any more (`| head -1`), end as other programs do."""
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:  # closed by `>&-`
+                sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python would try again at its end, and complain
+        if not isinstance(error, BrokenPipeError):
+            print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+            raise SystemExit(2) from None
+        raise SystemExit(128 + signal.SIGPIPE) from None
+
+
+def _spell_out() -> None:
+    """What a terminal's encoding does not have is written in ASCII, instead of an error."""
+    codecs.register_error("extremal", _spelt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="extremal")
+
+
+def _spelt(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(map(plain, error.object[error.start : error.end])), error.end
+
+
+def plain(character: str) -> str:
+    """A character in ASCII: dashes and frames by their like, Greek letters by their names, what is unknown as '?'.
+
+    >>> "".join(plain(c) for c in "κ–─│┌é")
+    'kappa--|+e'
+    """
+    if character in _PLAIN:
+        return _PLAIN[character]
+    name = unicodedata.name(character, "")
+    if name.startswith("BOX DRAWINGS"):
+        return "-" if name.endswith("HORIZONTAL") else "|" if name.endswith("VERTICAL") else "+"
+    if name.startswith("GREEK"):
+        return name.split(" LETTER ")[-1].split()[0].lower()
+    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"
+
+
+def _show(message: Warning | str, category: type[Warning], filename: str, *_: object, **__: object) -> None:
+    """Our own warnings, a line each; those of dependencies are for whoever writes programs."""
+    ours = filename.startswith(_PACKAGE) and issubclass(category, UserWarning | RuntimeWarning)
+    if ours and "WARN: " not in str(message):  # as Gymnasium's begin, on account of whoever calls it
+        print(f"warning: {message}", file=sys.stderr)
