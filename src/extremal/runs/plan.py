@@ -24,6 +24,7 @@ from extremal.core.ranges import Count, Part, Range, Seed
 from extremal.core.types import Spec, Transform
 from extremal.data import transforms
 from extremal.data.dataset import Dataset
+from extremal.data.kinds import Actions
 from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io import config
 

@@ -160,6 +160,7 @@ def train(
     out: str | os.PathLike[str],
     sweep: Mapping[str, Sequence[float]] | None = None,
     environment: Simulator | None = None,
+    actions: Actions | None = None,
     evaluate_every: int | None = None,
     episodes: int = 20,
     max_steps: int = MAX_STEPS,
