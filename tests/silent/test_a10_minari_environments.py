@@ -62,6 +62,12 @@ def registered():
         del gymnasium.registry[name]
 
 
+def walk(random, size):
+    """[6, size]: a smooth course from a place of its own."""
+    course = random.normal(size=size) + 0.05 * np.cumsum(random.normal(size=(6, size)), axis=0)
+    return course.astype(np.float32)
+
+
 @pytest.fixture
 def dataset(tmp_path, monkeypatch):
     """Write a small Minari dataset of some spaces, with the description of its environment."""
@@ -70,10 +76,10 @@ def dataset(tmp_path, monkeypatch):
     def write(spec, observation=None, action=None, seen=None):
         observation = observation or spaces.Box(-9, 9, (3,), np.float32)
         action = action or spaces.Box(-2, 2, (1,), np.float32)
-        seen = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32) if seen is None else seen
+        random, seen = np.random.default_rng(0), seen or (lambda random: walk(random, 3))
         buffers = [
             EpisodeBuffer(
-                observations=seen,
+                observations=seen(random) if callable(seen) else seen,
                 actions=np.linspace(-1, 1, 5, dtype=np.float32)[:, None],
                 rewards=list(np.arange(5.0)),
                 terminations=[False] * 5,
@@ -233,8 +239,7 @@ def test_nested_dictionaries_keep_one_order(dataset):
 
 
 def test_a_wrapper_that_flattens_in_another_order_is_refused(dataset, tmp_path):
-    random = np.random.default_rng(0)
-    seen = {name: random.normal(size=(6, size)).astype(np.float32) for name, size in (("z", 1), ("a", 2))}
+    seen = lambda random: {"z": walk(random, 1), "a": walk(random, 2)}  # noqa: E731
     data = dataset(_spec("ExtremalOrdered-v0"), Ordered.observation_space, spaces.Box(-1, 1, (1,), np.float32), seen)
     options = {"updates": 2, "log_every": 1, "episodes": 1}
     bc = extremal.BC(width=8, batch_size=16)

@@ -86,6 +86,14 @@ def test_phantoms_in_episodes_of_any_length_with_any_reward(successors):
         assert {"phantom-row", "shifted-boundary"} & set(found)
 
 
+def test_phantoms_that_bear_the_label_of_the_episode_before():
+    rows = table(walk([10] * 20), phantom=lambda number: 0.0)
+    label = np.append(np.repeat(np.arange(19), 11), np.full(10, 19))
+    assert codes(rows | {"episode": label})["phantom-row"].level == "error"
+    del rows["next_observation"]  # then they are left out, as rows whose successor nothing tells
+    assert check_dataset(Dataset.from_rows(**rows, episode=label)).ok
+
+
 def test_phantoms_after_some_of_the_ends_alone():
     clean, other = walk([10] * 20, seed=1), walk([10] * 20, seed=2)
     one, two = table(clean), table(other, phantom=lambda number: 0.0)

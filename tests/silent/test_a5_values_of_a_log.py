@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from extremal import Card, Dataset, check_dataset
+from extremal.report.check import check_text
 
 R = np.random.default_rng(0)
 
@@ -200,3 +201,24 @@ def test_games_that_end_early_or_at_their_last_move_and_sound_limits_are_quiet()
     assert episodes([5, 6, 7, 8] * 5 + [9] * 20, [True] * 40) is None
     assert episodes([30] * 20, [False] * 20) is None
     assert episodes([*range(20, 60), *[61] * 2], [True] * 42) is None
+
+
+# ---- the report for a terminal ------------------------------------------------------------------------------------------
+
+
+def test_the_text_names_rows_and_repeats_what_was_left_out_at_loading():
+    steps = np.arange(50)
+    rows = {
+        "observation": R.normal(size=(50, 2)),
+        "action": R.uniform(-1, 1, (50, 1)),
+        "reward": (steps % 10 == 9) * 1.0,
+    }
+    rows["observation"][3, 0] = -9999.0
+    data = Dataset.from_rows(
+        **rows, terminated=np.zeros(50), truncated=steps % 10 == 9
+    )  # the useful rows have no successor
+    text = check_text(check_dataset(data).to_json())
+    assert "5 rows were left out" in text
+    assert "(rows 9, 19, 29, 39, 49)" in text
+    assert "observation feature 0 is -9999 and between" in text
+    assert "in all others (row 3)" in text

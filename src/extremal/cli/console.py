@@ -31,7 +31,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     drawn = Table(*header, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         drawn.add_row(*map(Text, row))  # text: a key in brackets is no markup
-    Console().print(drawn)
+    console = Console()
+    with console.capture() as text:
+        console.print(drawn)
+    print(text.get(), end="")  # so that a pipe without a reader is met as everywhere else
 
 
 def print_json(value: Any) -> None:

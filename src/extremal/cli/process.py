@@ -20,13 +20,8 @@ from extremal.core.errors import Stopped
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PACKAGE = str(Path(__file__).parents[1])
-_PLAIN = dict(
-    zip(
-        "–—−…×·²≤≥→∞✓▁▂▃▄▅▆▇█",
-        ["-", "-", "-", "...", "x", ".", "^2", "<=", ">=", "->", "inf", "+", *"_.-:=+*#"],
-        strict=True,
-    )
-)
+_PLAIN = {"–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "·": ".", "•": "*", "±": "+-", "²": "^2"}
+_PLAIN |= {"≤": "<=", "≥": ">=", "→": "->", "∞": "inf", "✓": "+", **dict(zip("▁▂▃▄▅▆▇█", "_.-:=+*#", strict=True))}
 
 
 @contextmanager
@@ -114,7 +109,8 @@ def plain(character: str) -> str:
         return _PLAIN[character]
     name = unicodedata.name(character, "")
     if name.startswith("BOX DRAWINGS"):
-        return "-" if name.endswith("HORIZONTAL") else "|" if name.endswith("VERTICAL") else "+"
+        line = {"HORIZONTAL": "-", "VERTICAL": "|"}.get(name.split()[-1], "+")
+        return "+" if " AND " in name else line
     if name.startswith("GREEK"):
         return name.split(" LETTER ")[-1].split()[0].lower()
     return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,8 @@ def draw_sweep(results: Sequence[Result]) -> Any:
         else:
             axis.set_axis_off()
     said = " or ".join(dict.fromkeys(measure(result["metric"]) for result in results))
-    drawn.supxlabel(f"{said} at the last checkpoint: mean and 95 % interval over seeds", fontsize=8.5, color=MUTED)
+    caption = f"{said} at the last checkpoint: mean and 95 % interval over seeds"
+    drawn.supxlabel(textwrap.fill(caption, int(16 * drawn.get_figwidth())), fontsize=8.5, color=MUTED)
     return drawn
 
 

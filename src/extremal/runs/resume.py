@@ -67,10 +67,9 @@ def resume(
         _check_environment(plan, path, environment)
         data = _data(plan, path, dataset)
         check_data(data.hash(), plan, path)
-        judge = (
-            environment if environment is not None else plan.environment
-        )  # a module that it names is imported, as then
-        check_simulator(judge, plan, begun=True)
+        if environment is None:
+            environment = plan.environment  # a module that it names is imported, as then
+        check_simulator(environment, plan, begun=True)
         origin, fits = (None, {}) if checkpoints(path) else _beforehand(plan, path, data)
         plan = dataclasses.replace(plan, fits={**plan.fits, **{name: fit.digest for name, fit in fits.items()}})
         kept, held_out = data.split(plan.holdout) if plan.holdout else (data, None)
@@ -79,7 +78,7 @@ def resume(
         if plan.to_json() != before.to_json():
             (path / "summary.json").unlink(missing_ok=True)  # of a shorter run
             plan.save(path)
-        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=judge)
+        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=environment)
     return Run(path)
 
 

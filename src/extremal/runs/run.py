@@ -18,7 +18,7 @@ from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 from extremal.data.finding import Finding
 from extremal.data.ids import load_dataset
-from extremal.data.kinds import agree
+from extremal.data.kinds import Actions, agree
 from extremal.data.transforms import prepare
 from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import take, use_every_core

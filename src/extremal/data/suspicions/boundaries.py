@@ -73,15 +73,13 @@ def _out_of_step(log: Log, shift: Shift, joined: np.ndarray, total: int) -> Find
 
 def _is_phantom(log: Log, shift: Shift, joined: np.ndarray) -> bool:
     """Whether the rows after the ends are no steps, rather than real ones behind flags that stand a row early."""
-    reward, last = log.data.reward, np.isin(shift.rows, log.last)
+    reward, group = log.data.reward, log.data.reward[shift.rows]
     if (
-        last.mean() > 0.5
-    ):  # the row is an episode of its own: its successor was given, and is not what the next row sees
-        return False
-    group = reward[shift.rows]
-    return (
-        bool(group.min() == group.max() and (joined.mean() > 0.5 or reward.min() != reward.max())) or not shift.certain
-    )
+        np.isin(shift.rows, log.last).mean() > 0.5
+    ):  # an episode of its own: by its label, or since its successor is no reset
+        return bool(linked(log.moves, shift.rows).mean() > 0.5)
+    alike = group.min() == group.max() and (joined.mean() > 0.5 or reward.min() != reward.max())
+    return bool(alike) or not shift.certain
 
 
 def _log_shift(log: Log) -> Shift | None:

@@ -47,9 +47,9 @@ class Log:
 
     @cached_property
     def one_hot(self) -> bool:
-        """Whether each row sees a single number of several that is not 0: a choice, which no distance is known between."""
+        """Whether each row sees a single 1 among three or more entries, and 0 elsewhere: a number, no place."""
         flat = self.state.reshape(self.data.rows, -1)
-        return flat.shape[1] > 1 and bool((np.count_nonzero(flat, axis=1) == 1).all())
+        return flat.shape[1] > 2 and bool(((flat != 0.0).sum(axis=1) == 1).all() and (flat.max(axis=1) == 1.0).all())
 
     @cached_property
     def last(self) -> np.ndarray:

@@ -43,19 +43,20 @@ class Evidence:
 
 
 def evidence(moves: Moves, rows: np.ndarray) -> Evidence:
-    """Of the moves from `rows` [M] against all other moves."""
+    """Of the moves from `rows` [M] against all other moves, and the steps that lead to the successors of cut rows."""
     if moves.pairs is not None:
         return Evidence(len(rows), novelty=moves.pairs.novelty(rows))
     others = ~moves.joint
     others[rows] = False
-    far, rank = standing(moves.size[rows], moves.size[others])
+    cut = moves.into_end[~moves.data.terminated[moves.data.starts[1:] - 1]]
+    far, rank = standing(moves.size[rows], np.append(moves.size[others], cut))
     some = sampled(rows, GROUP)
     return Evidence(len(rows), far, rank, spread(moves.departure(some), moves.seen(some + 1)))
 
 
 def standing(group: np.ndarray, others: np.ndarray) -> tuple[float, float]:
     """Share of `group` beyond 95 % of the `others`, and the chance that one of it is larger than one of them."""
-    if not len(group) or not len(others):
+    if not len(group) or len(others) < 3:
         return 0.0, 0.5
     others = np.sort(others[sampled(np.arange(len(others)), _REST)])
     below = np.searchsorted(others, group, "left") + np.searchsorted(others, group, "right")
