@@ -13,9 +13,11 @@ from extremal.algorithms.iql import IQL
 from extremal.algorithms.xql import XQL
 from extremal.core.checked import admitted
 from extremal.core.errors import RunError
-from extremal.core.files import write_json
+from extremal.core.files import unwritable, write_json
+from extremal.core.lock import alone
 from extremal.core.ranges import Count
 from extremal.data.ids import load_dataset
+from extremal.runs.folder import content_of
 from extremal.runs.plan import options
 from extremal.runs.run import Run, train
 from extremal.runs.train import Watcher
@@ -45,10 +47,7 @@ def demo(out: Path, *, updates: int, seeds: int, episodes: int, watch: Callable[
 
     options(updates=updates, episodes=episodes)
     admitted("seeds", seeds, Count)
-    if out.exists():
-        if any(out.iterdir()) and not (out / "demo.json").exists():
-            raise RunError(f"{out} holds something else than a demo; choose another --out")
-        shutil.rmtree(out)
+    _clear(out)
     write_json(out / "demo.json", {"updates": updates, "seeds": seeds, "episodes": episodes, "methods": list(METHODS)})
     data = load_dataset(DATASET)
     runs = [
@@ -85,3 +84,23 @@ def demo(out: Path, *, updates: int, seeds: int, episodes: int, watch: Callable[
         },
     )
     return runs
+
+
+def _clear(out: Path) -> None:
+    """Take a demo that is there away, unless it is under way.
+
+    Raises:
+        RunError: something else is there, a process is at work in it, or it cannot be taken away.
+    """
+    there = content_of(out)
+    if there and "demo.json" not in there:
+        raise RunError(f"{out} holds something else than a demo; choose another --out")
+    for name in METHODS:
+        if name in there and (out / name).is_dir():
+            with alone(out / name):
+                pass
+    try:
+        if there:
+            shutil.rmtree(out)
+    except OSError as error:
+        raise unwritable(out, error) from error

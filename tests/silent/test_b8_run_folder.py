@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +18,13 @@ from toy_runs import arrays, contents
 import extremal
 from extremal.core.errors import RunError, Stopped
 from extremal.core.lock import alone
+from extremal.demo import demo
 from extremal.io import checkpoint
 from extremal.io.log import Table
 from extremal.report.page import write_report
+from extremal.report.text import table
 from extremal.runs.health import alarms
+from extremal.runs.sweep import read_sweep, run_sweep
 from extremal.runs.train import checkpoints
 
 
@@ -274,6 +278,68 @@ def test_a_report_in_an_impossible_place_is_one_sentence(whole, tmp_path, place)
     (tmp_path / "folder").mkdir()
     with pytest.raises(RunError, match="cannot be written"):
         write_report([whole.path], tmp_path / place, title="Mine")
+
+
+@pytest.mark.parametrize("place", ["x" * 300, "a\0b", "/proc/demo", "/dev/null/demo", "other"])
+def test_a_demo_and_a_sweep_in_impossible_places_are_refused(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/notes.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"cannot be written|as a file|something else than a demo"):
+        demo(Path(place), updates=1, seeds=1, episodes=1, watch=lambda name: lambda update, metrics: None)
+    if place != "other":
+        extremal.save_dataset(toy_runs.log(), "npz:log.npz")
+        (tmp_path / "sweep.toml").write_text('datasets = ["npz:log.npz"]\n[[method]]\nname = "bc"\n')
+        with pytest.raises(RunError, match=r"cannot be written|as a file"):
+            run_sweep(read_sweep(tmp_path / "sweep.toml"), Path(place), follow=lambda *news: None)
+    assert (tmp_path / "other/notes.txt").read_text() == "mine"
+
+
+def test_a_demo_under_way_is_not_replaced(tmp_path):
+    (tmp_path / "demo/xql").mkdir(parents=True)
+    (tmp_path / "demo/demo.json").write_text("{}")
+    with alone(tmp_path / "demo/xql"), pytest.raises(RunError, match="in use"):
+        demo(tmp_path / "demo", updates=1, seeds=1, episodes=1, watch=lambda name: lambda update, metrics: None)
+    assert (tmp_path / "demo/demo.json").exists()
+
+
+CONTENT = [
+    ("config.json", "replicas", [3]),
+    ("config.json", "settings", []),
+    ("config.json", "check", {"findings": [1]}),
+    ("config.json", "extensions", [1]),
+    ("config.json", "initial", {"path": "x"}),
+    ("config.json", "updates", "x"),
+    ("config.json", "versions", 3),
+    ("summary.json", "results", 3),
+    ("summary.json", "results", [{}]),
+    ("summary.json", "diverged", [{"replica": 0}]),
+    ("summary.json", "alarms", 3),
+]
+
+
+@pytest.mark.parametrize(("name", "field", "value"), CONTENT)
+def test_a_report_of_a_run_with_other_things_in_its_files_names_the_file(whole, tmp_path, name, field, value):
+    shutil.copytree(whole.path, tmp_path / "run")
+    file = tmp_path / "run" / name
+    file.write_text(json.dumps(json.loads(file.read_text()) | {field: value}))
+    for show in (
+        lambda: write_report([file.parent], tmp_path / "page.html", title="Mine"),
+        lambda: table([file.parent]),
+    ):
+        with pytest.raises(RunError, match=rf"{name} is damaged"):
+            show()
+
+
+@pytest.mark.parametrize("name", ["maze.npz", "calibration.npz"])
+def test_a_report_of_a_run_with_a_damaged_archive_names_it(whole, tmp_path, name):
+    shutil.copytree(whole.path, tmp_path / "run")
+    np.savez(tmp_path / "run" / name, x=np.zeros(1000))
+    whole_file = (tmp_path / "run" / name).read_bytes()
+    for data in (whole_file, whole_file[:500], b"", b"PK"):
+        (tmp_path / "run" / name).write_bytes(data)
+        with pytest.raises(RunError, match=rf"{name} is damaged: .*; delete it: only its figure is lost"):
+            table([tmp_path / "run"])
 
 
 def test_a_run_may_be_named_by_text(whole):

@@ -16,7 +16,8 @@ def log(seed=0, *, observations=3, **changes) -> extremal.Dataset:
     random = np.random.default_rng(seed)
     episodes = []
     for number in range(20):
-        observation = random.normal(size=(9, observations)).astype(np.float32)
+        steps = 0.1 * random.normal(size=(9, observations))
+        observation = (random.normal(size=observations) + np.cumsum(steps, axis=0)).astype(np.float32)
         action = np.clip(4.0 + observation[:-1, :2] + 0.1 * random.normal(size=(8, 2)), 2.0, 6.0).astype(np.float32)
         columns = {"observation": observation, "action": action, "reward": random.normal(size=8).astype(np.float32)}
         episodes.append(columns | changes | {"terminated": number % 2 == 0})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +36,9 @@ JUDGES = (
     ("success", "success_rate", "success rate"),
     ("return", "return", "return"),
 )
+
+
+_OF_A_RESULT = ("dataset", "metric", "mean", "seeds", "updates", "updates_per_second")
 
 
 @dataclass(frozen=True)
@@ -147,18 +153,38 @@ def read_run(path: Path) -> Run:
     for field, kind in (("method", str), ("replicas", list), ("dataset", dict)):
         if not isinstance(config.get(field), kind):
             raise RunError(f"{path / 'config.json'} has no '{field}'; the file is damaged or of another format")
+    summary, fallen = path / "summary.json", path / "diverged.json"
     maze, calibration = path / "maze.npz", path / "calibration.npz"
-    summary = read_json(path / "summary.json", advice=SUMMARY_AGAIN) or {}
-    return Run(
+    told = read_json(summary, advice=SUMMARY_AGAIN) or {}
+    run = Run(
         path=path,
         config=config,
-        summary=summary,
-        divergences=summary.get("diverged") or read_json(path / "diverged.json", list, advice=WITHOUT_DIVERGED) or [],
+        summary=told,
+        divergences=told.get("diverged") or read_json(fallen, list, advice=WITHOUT_DIVERGED) or [],
         metrics=_columns(path / "metrics.csv"),
         evaluations=_columns(path / "evaluations.csv"),
-        maze=_arrays(maze) if maze.exists() else None,
-        calibration=_arrays(calibration) if calibration.exists() else None,
+        maze=_arrays(maze, "extent x y walls offsets trajectories start goal") if maze.exists() else None,
+        calibration=_arrays(calibration, "share low high") if calibration.exists() else None,
     )
+    with _whole(path / "config.json", "restore it from a copy"):
+        _ = run.groups, run.check, run.course, run.dataset["name"], run.dataset["hash"][:12]
+        _ = {**run.settings}, {**config.get("versions", {})}, config.get("updates", 0) + 0
+    with _whole(
+        summary if told.get("diverged") else fallen, SUMMARY_AGAIN if told.get("diverged") else WITHOUT_DIVERGED
+    ):
+        _ = run.diverged
+    with _whole(summary, SUMMARY_AGAIN):
+        _ = run.alarms, [[result[key] for key in _OF_A_RESULT] for result in run.results]
+    return run
+
+
+@contextmanager
+def _whole(file: Path, advice: str) -> Iterator[None]:
+    """A value of the wrong kind inside is damage of this file."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise RunError(f"{file} is damaged: {type(error).__name__} {error}; {advice}") from error
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
@@ -242,9 +268,13 @@ def _columns(path: Path) -> Columns:
     return dict(zip(names, np.asarray(table, np.float64).T, strict=True))
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def _arrays(path: Path, needs: str) -> dict[str, np.ndarray]:
+    """The arrays of an archive, among them those whose names `needs` lists."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError) as error:
-        raise RunError(f"{path} is damaged: {error}") from error
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except (ValueError, TypeError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise RunError(f"{path} is damaged: {error}; delete it: only its figure is lost") from error
+    if missing := [name for name in needs.split() if name not in found]:
+        raise RunError(f"{path} is damaged: {missing[0]!r} is missing; delete it: only its figure is lost")
+    return found

@@ -27,16 +27,16 @@ def claimed(path: Path, *, resume: bool) -> Iterator[None]:
         RunError: it cannot be made, holds something else than a run, holds one and `resume` is false, or another process is at
             work in it.
     """
-    check_content(path, resume=resume)
+    checkcontent_of(path, resume=resume)
     made = _make(path)
     try:
         with lock.alone(path):
             try:
-                check_content(path, resume=resume)  # once more: another process may have begun meanwhile
+                checkcontent_of(path, resume=resume)  # once more: another process may have begun meanwhile
                 _sweep(path)
                 yield
             finally:
-                if not _content(path):
+                if not content_of(path):
                     with contextlib.suppress(OSError):
                         (path / lock.NAME).unlink()
     finally:
@@ -45,13 +45,13 @@ def claimed(path: Path, *, resume: bool) -> Iterator[None]:
                 folder.rmdir()
 
 
-def check_content(path: Path, *, resume: bool) -> None:
+def checkcontent_of(path: Path, *, resume: bool) -> None:
     """Refuse a folder that is no place for a run, before anything is read or written.
 
     Raises:
         RunError: as `claimed`.
     """
-    content = _content(path)
+    content = content_of(path)
     if "config.json" in content and not resume:
         raise RunError(f"{path} exists; choose another --out, or go on with it by --resume")
     if content and "config.json" not in content:
@@ -59,8 +59,12 @@ def check_content(path: Path, *, resume: bool) -> None:
         raise RunError(f"{path} exists and is no run: it holds {listed} and no config.json; choose another --out")
 
 
-def _content(path: Path) -> set[str]:
-    """Names of what lies in a folder, besides its lock and what killed processes left; none where there is no folder."""
+def content_of(path: Path) -> set[str]:
+    """Names of what lies in a folder, besides its lock and what killed processes left; none where there is no folder.
+
+    Raises:
+        RunError: it is a file, or no folder can be there.
+    """
     try:
         names = set(os.listdir(path))
     except FileNotFoundError:
@@ -74,8 +78,8 @@ def _content(path: Path) -> set[str]:
 
 def _make(path: Path) -> list[Path]:
     """Make the folder; those that were not there, innermost first."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(path, error) from error

@@ -141,7 +141,7 @@ def _plan(value: Mapping[str, Any]) -> Plan:
         method=value["method"],
         settings=config.from_json(method(value["method"]).default, value["settings"]),
         replicas=tuple((r["seed"], r["overrides"]) for r in value["replicas"]),
-        dataset=value["dataset"],
+        dataset={**value["dataset"], "hash": str(value["dataset"]["hash"])},
         spec=Spec(
             observation=tuple(spec["observation"]),
             action=tuple(spec["action"]),
@@ -150,11 +150,11 @@ def _plan(value: Mapping[str, Any]) -> Plan:
             worst_return=returns["min"],
         ),
         prepare=tuple(transforms.from_json(t) for t in value["prepare"]),
-        fits=value.get("fits", {}),
-        source=value.get("source", {}),
-        check=value.get("check", {}),
-        initial=value.get("initial", {}),
-        extensions=tuple(value.get("extensions", ())),
+        fits=dict(value.get("fits", {})),
+        source=dict(value.get("source", {})),
+        check=dict(value.get("check", {})),
+        initial=dict(value.get("initial", {})),
+        extensions=tuple(dict(extension) for extension in value.get("extensions", ())),
         **{name: admitted(name, value.get(name, MAX_STEPS), OPTIONS[name]) for name in OPTIONS},
     )
 

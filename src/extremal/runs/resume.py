@@ -16,7 +16,7 @@ from extremal.engine.replicas import use_every_core
 from extremal.envs.naming import MADE_IN_PYTHON
 from extremal.runs.extension import extended
 from extremal.runs.fitted import Fitted, fits_of
-from extremal.runs.folder import claimed
+from extremal.runs.folder import claimed, content_of
 from extremal.runs.going import Parts, go
 from extremal.runs.initial import Origin, origin_of
 from extremal.runs.plan import Plan, options, read_plan
@@ -57,7 +57,7 @@ def resume(
     keep_programs()
     use_every_core()
     path = Path(path)
-    if not (path / "config.json").exists():
+    if "config.json" not in content_of(path):
         raise RunError(f"{path} holds no run to go on with: it has no config.json; give the folder that --out named")
     with claimed(path, resume=True):
         before = read_plan(path)

@@ -170,7 +170,7 @@ def train(
     watch: Watcher = lambda update, metrics: None,
     transforms: Sequence[Transform] = (),
     unchecked: bool = False,
-    initial: str | os.PathLike[str] | None = None,
+    initial: Run | str | os.PathLike[str] | None = None,
 ) -> Run:
     """Train to the end and leave everything in `out`.
 
@@ -191,7 +191,7 @@ def train(
         watch: called as `watch(update, metrics)` after every chunk.
         transforms: fitted ones, of another run on this data, which had it checked, instead of the method's own of the same kind.
         unchecked: train although the check of the data (`check_dataset`) calls something wrong.
-        initial: the folder of a run of the same method: start with its networks and slow copies, in place of fresh ones, and keep
+        initial: a run of the same method, or its folder: start with its networks and slow copies, in place of fresh ones, and keep
             its fitted transforms; optimisers are fresh, and updates count from 0. Each seed takes the replica of its place, or all
             the only one.
 
@@ -208,6 +208,7 @@ def train(
     use_every_core()
     settings = method(algorithm).default if isinstance(algorithm, str) else algorithm
     replicas = replicas_of(settings, seeds, sweep or {})
+    start = None if initial is None else initial.path if isinstance(initial, Run) else Path(initial)
     path, new = Path(out), not transforms  # else another run on this data had it checked
     with claimed(path, resume=resume):
         data = load_dataset(dataset, actions=actions) if isinstance(dataset, str) else dataset
@@ -217,7 +218,7 @@ def train(
         share = _share(settings, data, described["environment"]) if holdout is None else holdout
         kept, held_out = data.split(share) if share else (data, None)
         base = settings.algorithm(data.spec, updates=updates)
-        origin = None if initial is None or before is not None else origin_of(Path(initial))
+        origin = None if start is None or before is not None else origin_of(start)
         if origin is not None:
             origin.check(settings, data.spec, base)
             transforms = origin.plan.prepare
@@ -238,7 +239,7 @@ def train(
             max_steps=max_steps,
             holdout=share,
             source=source_of(dataset, actions),
-            initial={} if initial is None else record_of(Path(initial), origin, before),
+            initial={} if start is None else record_of(start, origin, before),
         )
         check_simulator(environment, plan)
         if before is not None:

@@ -26,6 +26,7 @@ from extremal.report.runs import read_run
 from extremal.report.style import png, styled
 from extremal.report.sweep import draw_sweep
 from extremal.runs.check import checked
+from extremal.runs.folder import content_of
 from extremal.runs.plan import OPTIONS, replicas_of
 from extremal.runs.run import Run, train
 from extremal.runs.train import checkpoints
@@ -131,6 +132,7 @@ def run_sweep(programs: Sequence[Program], out: Path, *, follow: Follow) -> list
             learn from it, or the results could not be drawn; nothing is trained then.
     """
     require("matplotlib", extra="report", purpose="the picture of a sweep")
+    content_of(out / "runs")
     for name in dict.fromkeys(program.dataset for program in programs):
         own = [program for program in programs if program.dataset == name]
         data = load_dataset(name, actions=own[0].training.get("actions"))
