@@ -241,4 +241,6 @@ def test_acting_clips_the_mode_and_undoes_the_transforms_in_reverse():
     np.testing.assert_allclose(recipe.prepared(observation), 4.0 * np.asarray(observation) + 5.0, rtol=1e-5)
     clipped = np.asarray([[-1.0], [-0.2], [1.0]])
     np.testing.assert_allclose(Greedy()(online, recipe.prepared(observation)), clipped, rtol=1e-5)
-    np.testing.assert_allclose(recipe.action(online, observation), 10.0 * (10.0 * clipped + 3.0) + 1.0, rtol=1e-5)
+    np.testing.assert_allclose(
+        recipe.action(online, recipe.prepared(observation)), 10.0 * (10.0 * clipped + 3.0) + 1.0, rtol=1e-5
+    )

@@ -35,7 +35,7 @@ def test_one_observation_gives_what_many_give(name):
     many = policy.act(observation)
     one = [policy.act(x) for x in observation]
     assert policy._single is not None
-    assert policy._single[1] is not None, "there is no form in NumPy of what this policy does"
+    assert policy._single[0] is not None, "there is no form in NumPy of what this policy does"
     assert {(x.shape, x.dtype) for x in one} == {((3,), np.dtype(np.float32))}
     np.testing.assert_allclose(one, many, rtol=1e-5, atol=1e-6)
     one[0][:] = 7.0  # it is the caller's own

@@ -76,6 +76,14 @@ def test_info_comes_without_what_numbers_and_words_cannot_say(make):
     assert (info["success"], info["far"]) == (True, np.inf)
 
 
+@pytest.mark.parametrize(("limit", "lengths"), [(2, [2, 2]), (None, [9, 9])])
+def test_arguments_arrive(script, limit, lengths):
+    make = lambda: Piped(sys.executable, script, "Talker", {"max_episode_steps": limit})  # noqa: E731
+    found = rollout(lambda x: np.zeros((len(x), 3)), make, episodes=2, seed=0, max_steps=9)
+    assert found.lengths.tolist() == lengths
+    assert found.capped.all() == (limit is None)
+
+
 def test_options_and_unseeded_resets_arrive(make):
     piped = make()
     start, _ = piped.reset(seed=1)

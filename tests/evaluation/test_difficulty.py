@@ -144,7 +144,8 @@ def test_a_state_and_an_action_are_told_to_each_in_its_own_units():
         NormaliseObservation(mean=np.float32([1.0]), deviation=np.float32([2.0])),
     )
     one = Networks(behaviour=Model(numbers=jnp.float32([0.5])))  # 5 in the data's units, 0.75 in the critic's
-    given = (judge, Networks(q=Slope())), (model, one), jnp.float32([[7.0], [-1.0]]), jax.random.key(0)
+    seen = [each.prepared(np.float32([[7.0], [-1.0]])) for each in (judge, model)]
+    given = (judge, Networks(q=Slope())), (model, one), *seen, jax.random.key(0)
     values = drawn_values(*given, jnp.float32(1.0), draws=2)
     np.testing.assert_allclose(values, [[2.25, -0.75]] * 2, rtol=1e-6)
     mixed = drawn_values(*given, jnp.float32(0.25), draws=2)  # a quarter the smaller, the rest the larger

@@ -156,6 +156,9 @@ class Recording:
     def __init__(self):
         self.told = []
 
+    def prepared(self, observation):
+        return observation
+
     def start(self, online, count):
         return jnp.zeros(count)
 

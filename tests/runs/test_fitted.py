@@ -86,6 +86,12 @@ def test_a_method_is_trained_on_what_is_fitted_first(trained, told, fit, kept, d
     assert np.all((action >= 2.0) & (action <= 6.0))
 
 
+def test_the_data_are_checked_once_and_not_again_for_what_is_fitted(trained, fit, kept):
+    assert trained.plan.check == {"unchecked": False, "findings": []}
+    assert extremal.Run(fit.folder / "seeds-0-1").plan.check == {}
+    assert len(list((kept / "checks").iterdir())) == 1
+
+
 def test_its_config_tells_what_they_come_from(trained, fit):
     assert json.loads((trained.path / "config.json").read_text())["fits"] == {"behaviour": fit.digest}
     assert trained.plan.fits == {"behaviour": fit.digest}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import extremal
-from extremal import IQL, TD3, XQL, Behaviour, ConfigError, cli
+from extremal import IQL, TD3, XQL, Behaviour, ConfigError, Dataset, cli
 from extremal.algorithms.registry import METHODS
 from extremal.core.algorithm import Step, Transitions
 from extremal.core.checked import bounds, declared, describe, members, parts
@@ -23,6 +23,7 @@ from extremal.runs.sweep import read_sweep
 
 CLASSES = sorted({type(method.default) for method in METHODS.values()}, key=lambda cls: cls.__name__)
 PARTS = [Adam, AdamW, SGD, Cosine, WarmUp, Polyak, Step, Transitions]
+DATA = Dataset.from_rows(observation=np.eye(2), action=np.eye(2), reward=[0.0, 1.0], terminated=[1, 1])
 SPEC = Spec(observation=(3,), action=(2,), best_return=1.0, worst_return=0.0)
 
 
@@ -193,6 +194,10 @@ COMMANDS = {
     "data generate pointmaze-umaze-goal --out npz:x.npz --seed -1": "seed is -1",
     "data build hopper-medium --source . --rows 0": "rows is 0",
     "data build hopper-medium --source . --seed -2": "seed is -2",
+    "data difficulty npz:nowhere.npz --run run --states 0": "states is 0",
+    "data difficulty npz:nowhere.npz --run run --draws -1": "draws is -1",
+    "data difficulty npz:nowhere.npz --run run --samples 1 0": "samples is 0",
+    "data difficulty npz:nowhere.npz --run run --seed -1": "seed is -1",
     "bench --out bench --rounds 0": "rounds is 0",
     "bench --out bench --width -1": "width is -1",
     "reproduce emaq-fig1 --out figures --seeds 0": "seeds is 0",
@@ -221,6 +226,7 @@ def test_other_commands_refuse_likewise_and_leave_what_is_there(command, capsys,
         lambda: rollout(None, None, episodes=1, seed=0, parallel=0),
         lambda: pointmaze.generate("pointmaze-umaze-goal", rows=True),
         lambda: builds.build("hopper-medium", None, rows=1.5),
+        lambda: DATA.split(0.5, seed=-1),
         lambda: replicas_of(XQL(), "3", {}),
         lambda: replicas_of(XQL(), np.float64(2.0), {}),
         lambda: replicas_of(XQL(), 1, {"beta": 2.0}),

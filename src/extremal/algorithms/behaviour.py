@@ -48,7 +48,7 @@ class Behaviour(Checked):
     """Hidden layers of the same."""
     head_width: Count = static(default=256)
     """Autoregressive: of the network of each entry of an action."""
-    head_depth: CountOrNone = static(default=3)
+    head_depth: Count = static(default=3)
     """Autoregressive: hidden layers of the same."""
     prefix_width: Count | None = static(default=None)
     """Autoregressive: size of a linear embedding of the entries before; none: the entries themselves."""
@@ -116,7 +116,7 @@ class OnBehaviour(DataSettings):
     """Hidden layers of the same."""
     behaviour_head_width: Count = static(default=256)
     """Autoregressive: of the network of each entry of an action."""
-    behaviour_head_depth: CountOrNone = static(default=3)
+    behaviour_head_depth: Count = static(default=3)
     """Autoregressive: hidden layers of the same."""
     behaviour_prefix_width: Count | None = static(default=None)
     """Autoregressive: size of a linear embedding of the entries before; none: the entries themselves."""

@@ -173,7 +173,7 @@ class DataDifficulty:
 
     def _found(self) -> dict[str, Any]:
         from extremal.data.ids import load_dataset
-        from extremal.runs.difficulty import difficulty_of
+        from extremal.runs.difficulty import asked, difficulty_of
         from extremal.runs.run import Run
 
         if self.run_path is None:
@@ -185,6 +185,7 @@ class DataDifficulty:
         given = {name: getattr(self, name) for name in ("samples", "states", "draws", "first", "replica", "seed")}
         model = None if self.behaviour is None else Run(self.behaviour)
         run = Run(self.run_path)
+        asked(self.samples, self.states, self.draws, self.seed)
         found = difficulty_of(
             run, load_dataset(self.id, actions=run.plan.source.get("actions")), behaviour=model, **given
         ).to_json()

@@ -116,6 +116,7 @@ class Algorithms:
                     ["method", "what it is", "paper", "departs from it"],
                     [[n, m.line, m.paper, m.differs] for n, m in METHODS.items()],
                 )
+                print("\nEach takes continuous actions: no method takes discrete ones yet.")
             return 0
         from extremal.core.checked import declared, describe
         from extremal.io.config import field_docs, to_json

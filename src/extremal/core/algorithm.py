@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from extremal.core.checked import Checked
 from extremal.core.errors import ConfigError
@@ -220,8 +221,8 @@ class Algorithm:
         return metrics
 
     def action(self, online: Any, observation: jax.Array) -> jax.Array:
-        """[B, A] actions in the environment's units for raw observations [B, O]."""
-        return self._raw(self.act(online, self.prepared(observation)))
+        """[B, A] actions in the environment's units for prepared observations [B, O]."""
+        return self._raw(self.act(online, observation))
 
     @property
     def remembers(self) -> bool:
@@ -240,7 +241,7 @@ class Algorithm:
         Args:
             reward: [B] what the last action brought; fresh: [B] bool, an episode begins here and what was before is over.
         """
-        action, memory = self.act(online, self.prepared(observation), reward, fresh, memory)
+        action, memory = self.act(online, observation, reward, fresh, memory)
         return self._raw(action), memory
 
     def first_action(self, online: Any, observation: jax.Array) -> jax.Array:
@@ -279,11 +280,14 @@ class Algorithm:
             reward = transform.reward(reward)
         return reward
 
-    def prepared(self, observation: jax.Array) -> jax.Array:
-        """Raw observations as the networks see them."""
+    def prepared(self, observation: Any) -> np.ndarray:
+        """Raw observations [..., O] as the networks see them, float32.
+
+        On the host, and never in a program: what is far from 0 is centred in the precision that it comes in.
+        """
         for transform in self.prepare:
             observation = transform.observation(observation)
-        return observation
+        return np.asarray(observation, np.float32)
 
 
 def _skip(nothing: Metrics, state: AgentState) -> tuple[AgentState, Metrics]:

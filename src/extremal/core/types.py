@@ -86,8 +86,8 @@ class Transform(Protocol):
     """A change to the data that is fitted once, saved with the agent, and undone when acting.
 
     `fit` sees the training episodes only and returns itself with its numbers filled in; `apply` changes a dataset;
-    `observation` and `action` carry the change over to acting: raw observation in, raw action out. `reward` is what
-    becomes of an environment's reward: critics count in its units.
+    `observation` (of NumPy arrays, on the host) and `action` (of JAX arrays) carry the change over to acting: raw observation
+    in, raw action out. `reward` is what becomes of an environment's reward: critics count in its units.
     """
 
     def fit(self, dataset: Any) -> Transform: ...

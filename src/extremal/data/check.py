@@ -9,7 +9,11 @@ import numpy as np
 
 from extremal.data.dataset import Dataset
 from extremal.data.finding import Finding
-from extremal.data.suspicions import RULES, Jumps, constant_features, duplicated_features, jumps_of, saturation
+from extremal.data.suspicions import RULES
+from extremal.data.suspicions.actions import saturation
+from extremal.data.suspicions.log import Log, constant_columns
+
+_COUNTED = 1000  # discrete actions at most, for a count of each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,20 +37,18 @@ class Report:
 
 def check_dataset(dataset: Dataset) -> Report:
     """The report on `dataset`: rows, episodes, returns, ranges, jumps, and every suspicion with its advice."""
-    host = {name: np.asarray(getattr(dataset, name)) for name in ("observation", "action", "reward", "starts", "slot")}
-    host |= {name: np.asarray(getattr(dataset, name)) for name in ("terminated", "truncated")}
-    dataset = dataset.replace(**host)
-    jumps = jumps_of(dataset)
-    findings = [*dataset.card.findings, *(finding for rule in RULES for finding in rule(dataset, jumps))]
+    log = Log.of(dataset)
+    findings = [*dataset.card.findings, *(finding for rule in RULES for finding in rule(log))]
     order = ("error", "warning", "note")
     return Report(
         name=dataset.card.name,
-        figures=_figures(dataset, jumps),
+        figures=_figures(log),
         findings=tuple(sorted(findings, key=lambda finding: order.index(finding.level))),
     )
 
 
-def _figures(dataset: Dataset, jumps: Jumps | None) -> dict[str, Any]:
+def _figures(log: Log) -> dict[str, Any]:
+    dataset, jumps = log.data, log.jumps
     reward = dataset.reward.astype(np.float64)
     counts, edges = np.histogram(reward, bins=20)
     neither = dataset.episodes - int(dataset.terminated.sum()) - int(dataset.truncated.sum())
@@ -65,7 +67,7 @@ def _figures(dataset: Dataset, jumps: Jumps | None) -> dict[str, Any]:
         },
         "reward": _summary(reward) | {"histogram": {"edges": edges.tolist(), "counts": counts.tolist()}},
         "action": _action_figures(dataset),
-        "observation": _observation_figures(dataset),
+        "observation": _observation_figures(log),
         "jumps": None
         if jumps is None
         else {
@@ -79,27 +81,33 @@ def _figures(dataset: Dataset, jumps: Jumps | None) -> dict[str, Any]:
 def _action_figures(dataset: Dataset) -> dict[str, Any]:
     card = dataset.card
     if card.actions is not None:
-        return {"actions": card.actions, "counts": np.bincount(dataset.action, minlength=card.actions).tolist()}
+        taken, counts = np.unique(dataset.action, return_counts=True)
+        if card.actions > _COUNTED:
+            return {"actions": card.actions, "taken": len(taken)}
+        each = np.zeros(card.actions, int)
+        each[taken] = counts
+        return {"actions": card.actions, "counts": each.tolist()}
     return {
         "low": dataset.action.min(axis=0).tolist(),
         "high": dataset.action.max(axis=0).tolist(),
         "declared_low": None if card.action_low is None else list(card.action_low),
         "declared_high": None if card.action_high is None else list(card.action_high),
         "saturation": saturation(dataset).tolist(),
-        "constant": constant_features(dataset.action),
+        "constant": constant_columns(dataset.action),
     }
 
 
-def _observation_figures(dataset: Dataset) -> dict[str, Any]:
-    value = dataset.observation
-    figures = {"largest": float(np.abs(value).max())}
+def _observation_figures(log: Log) -> dict[str, Any]:
+    """Of what rows saw; what follows an end is no state."""
+    value = log.state
+    figures = {"largest": float(max(value.max(), -value.min()))}
     if value.ndim != 2:
         return figures
     return figures | {
         "mean": value.mean(axis=0, dtype=np.float64).tolist(),
         "deviation": value.std(axis=0, dtype=np.float64).tolist(),
-        "constant": constant_features(value),
-        "duplicated": duplicated_features(value),
+        "constant": log.constant,
+        "duplicated": log.duplicated,
     }
 
 

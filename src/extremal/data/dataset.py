@@ -21,7 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from extremal.core.checked import admitted
 from extremal.core.errors import DataError
+from extremal.core.ranges import Seed
 from extremal.core.record import record, static
 from extremal.core.types import Batch, SequenceBatch, Spec
 from extremal.data.bounds import declared_count, declared_range
@@ -272,6 +274,7 @@ class Dataset:
 
     def split(self, fraction: float, *, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Two datasets of whole episodes; the second holds about `fraction` of them, and at least one."""
+        seed = admitted("seed", seed, Seed)
         if not 0.0 < fraction < 1.0 or self.episodes < 2:
             raise DataError(
                 f"cannot hold out {fraction:g} of {self.episodes} episode{'s' * (self.episodes != 1)}; both parts need at least one. "

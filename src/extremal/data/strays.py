@@ -51,7 +51,7 @@ def _drop_code(values: np.ndarray, kept: np.ndarray, extreme: float) -> bool:
     if np.float32(abs(extreme)) not in _CODES:
         return False
     others = kept & (values != extreme)
-    if 2 * int(others.sum()) < int(kept.sum()):
+    if 2 * int(others.sum()) <= int(kept.sum()):
         return False
     low, high = values[others].min(), values[others].max()
     alone = min(abs(extreme - low), abs(extreme - high)) >= max(0.5 * (high - low), 1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +18,8 @@ from extremal.data.strays import usual_range
 
 class _Unchanged:
     """Acting is the same with and without this transform, and there is nothing to fit."""
+
+    precision: ClassVar[type] = np.float32  # of fitted numbers
 
     def fit(self, dataset: Dataset) -> Any:
         return self
@@ -43,8 +45,8 @@ class _OfReward(_Unchanged):
 class RescaleAction(_Unchanged):
     """Actions to [-1, 1], feature by feature, from the declared range or else the observed one; clipped to it.
 
-    A feature that never varies is left where it is. Stray numbers, such as one -9999, do not widen the observed range
-    (`strays`; `check_dataset` names them).
+    Whatever a policy does comes back within that range. A feature of which only one value is known comes back as that value.
+    Stray numbers, such as one -9999, do not widen the observed range (`strays`; `check_dataset` names them).
     """
 
     centre: Any = None  # [A]
@@ -55,13 +57,16 @@ class RescaleAction(_Unchanged):
         given = None if card.action_low is None or card.action_high is None else (card.action_low, card.action_high)
         ends = np.asarray(given or usual_range(np.asarray(dataset.action)), np.float32)
         low, high = ends.astype(np.float64)  # the two ends of float32 lie further apart than float32 reaches
-        half = ((high - low) / 2.0).astype(np.float32)
-        half = np.where(half >= np.finfo(np.float32).tiny, half, np.float32(1.0))
-        return RescaleAction(centre=((low + high) / 2.0).astype(np.float32), half=half)
+        centre = ((low + high) / 2.0).astype(np.float32)
+        reach = np.minimum(high - centre, centre - low)  # of the nearer end, so that rounding leads beyond neither
+        half = reach.astype(np.float32)
+        half = np.where(half > reach, np.nextafter(half, np.float32(0.0)), half)
+        return RescaleAction(centre=centre, half=np.where(half >= np.finfo(np.float32).tiny, half, np.float32(0.0)))
 
     def apply(self, dataset: Dataset) -> Dataset:
+        half = np.where(self.half > 0.0, self.half, np.float32(1.0))
         with np.errstate(over="ignore"):  # a stray at the end of float32 becomes infinite, and is clipped
-            scaled = (dataset.action - self.centre) / self.half
+            scaled = (dataset.action - self.centre) / half
         return dataset.replace(action=np.clip(scaled, -1.0, 1.0))
 
     def action(self, action: Any) -> Any:
@@ -72,24 +77,27 @@ class RescaleAction(_Unchanged):
 class NormaliseObservation(_Unchanged):
     """Zero mean and unit deviation, feature by feature: (x - mean) / (deviation + 1e-3).
 
+    Both are of the states in which actions were taken: what follows an episode's last step may be padding. Centred in double
+    precision, so that what is far from 0 and varies little keeps what it tells.
+
     Source: [fujimoto2021] Eq. (6).
     """
 
+    precision: ClassVar[type] = np.float64
     mean: Any = None  # [O]
     deviation: Any = None  # [O]
 
     def fit(self, dataset: Dataset) -> NormaliseObservation:
-        x = np.asarray(dataset.observation, np.float64)
-        return NormaliseObservation(
-            mean=x.mean(axis=0).astype(np.float32), deviation=(x.std(axis=0) + 1e-3).astype(np.float32)
-        )
+        x = np.asarray(dataset.observation)[dataset.slot]
+        mean, deviation = (statistic(axis=0, dtype=np.float64) for statistic in (x.mean, x.std))
+        return NormaliseObservation(mean=mean, deviation=deviation + 1e-3)
 
     def apply(self, dataset: Dataset) -> Dataset:
-        return dataset.replace(observation=(dataset.observation - self.mean) / self.deviation)
+        return dataset.replace(observation=self.observation(dataset.observation))
 
     def observation(self, observation: Any) -> Any:
-        shape = observation.shape
-        return (observation - jnp.broadcast_to(self.mean, shape)) / jnp.broadcast_to(self.deviation, shape)
+        centred = np.asarray(observation, np.float64) - self.mean
+        return np.divide(centred, self.deviation, dtype=np.float64).astype(np.float32)
 
 
 @record
@@ -217,7 +225,7 @@ _KNOWN: dict[str, Any] = {
 
 
 def to_json(transform: Any) -> dict[str, Any]:
-    """A fitted transform as plain data; float32 numbers survive the way there and back exactly."""
+    """A fitted transform as plain data; its numbers survive the way there and back exactly."""
     fields = {f.name: getattr(transform, f.name) for f in dataclasses.fields(transform)}
     return {"kind": type(transform).__name__} | {
         n: np.asarray(v).tolist() if isinstance(v, np.ndarray | np.generic) else v for n, v in fields.items()
@@ -235,13 +243,14 @@ def from_json(value: Mapping[str, Any]) -> Any:
     if kind not in _KNOWN:
         raise nearest(kind, _KNOWN, kind="transform")
     fitted = {f.name for f in dataclasses.fields(_KNOWN[kind]) if f.type == "Any"}
-    return _KNOWN[kind](**{n: np.asarray(v, np.float32) if n in fitted else v for n, v in fields.items()})
+    precision = _KNOWN[kind].precision
+    return _KNOWN[kind](**{n: np.asarray(v, precision) if n in fitted else v for n, v in fields.items()})
 
 
 def prepare(
     transforms: Sequence[Transform], dataset: Dataset, *, known: Sequence[Transform] = ()
 ) -> tuple[tuple[Transform, ...], Dataset]:
-    """Fit the transforms one after the other, each on what the ones before it left; the fitted ones, and the data.
+    """Fit the transforms one after the other, each on what the ones before it left; the fitted ones, and the data, in float32.
 
     Of a kind that is `known`, the known one is taken as it is.
     """
@@ -249,4 +258,17 @@ def prepare(
     for transform in transforms:
         fitted.append(given.get(type(transform)) or transform.fit(dataset))
         dataset = fitted[-1].apply(dataset)
-    return tuple(fitted), dataset
+    return tuple(fitted), _in_single(dataset)
+
+
+def apply(fitted: Sequence[Transform], dataset: Dataset) -> Dataset:
+    """Other data as `prepare` left those that the transforms were fitted to."""
+    for transform in fitted:
+        dataset = transform.apply(dataset)
+    return _in_single(dataset)
+
+
+def _in_single(dataset: Dataset) -> Dataset:
+    """With observations in float32, in which programs count; a store keeps float64 where that rounds what it tells away."""
+    single = np.asarray(dataset.observation, np.float32)
+    return dataset if dataset.observation.dtype == np.float32 else dataset.replace(observation=single)

@@ -105,8 +105,8 @@ def _value(name: str, key: str, text: str) -> Any:
             raise ValueError("several values; a list stands in brackets")
         return _plain(node)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        if not re.match(r"[\[({'\"]|[-+]?\.?\d", text):
-            return text  # not a number and not a bracket: text as it is
+        if not re.match(r"[\[({'\"]|[-+.\d]+,[-+.,\d]*$", text):
+            return text  # neither in brackets or quotes nor several numbers: text as it is
         why = "it is neither a number, a list nor text" if isinstance(error, SyntaxError) else str(error)
         raise ConfigError(
             f"environment {name!r}: the value {text!r} of '{key}' cannot be read: {why}; text stands in quotes"

@@ -42,7 +42,7 @@ def load(module: str, environment: str, *, imports: bool) -> None:
         return
     if not imports:
         raise ConfigError(
-            f"the environment {environment!r} stands in a file and names a module, which is imported only where you say so: "
+            f"the environment {environment!r} stands in a file of data and names a module, which is imported only where you say so: "
             f"--environment '{environment}'"
         )
     try:
@@ -112,10 +112,10 @@ def _check(arguments: Mapping[str, Any], takes: Mapping[str, inspect.Parameter],
                 continue
             raise ConfigError(_takes_no(id, name, takes))
         default = takes[name].default
-        if isinstance(default, bool | int | float) and isinstance(value, str):
-            raise ConfigError(
-                f"the environment {id!r}: '{name}' is the text {value!r}, where a value like {default} stands"
-            )
+        flag = isinstance(default, bool)
+        number = isinstance(default, int | float) and not flag
+        if (isinstance(value, str) and (number or flag)) or (isinstance(value, bool) and number):
+            raise ConfigError(f"the environment {id!r}: '{name}' is {value!r}, where a value like {default} stands")
 
 
 def _takes_no(id: str, name: str, takes: Mapping[str, inspect.Parameter]) -> str:

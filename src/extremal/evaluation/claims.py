@@ -44,7 +44,7 @@ def predicted_values(algorithm: Algorithm, online: Any, starts: np.ndarray) -> n
     Differs from the paper: at the episodes' first states and not over the data's, so that it is the very number
     that `discounted_returns` of these episodes estimates.
     """
-    return np.asarray(policy_value(algorithm, online, algorithm.prepared(jnp.asarray(starts, jnp.float32))))
+    return np.asarray(policy_value(algorithm, online, jnp.asarray(algorithm.prepared(starts))))
 
 
 def discounted_returns(algorithm: Algorithm, rewards: Sequence[np.ndarray]) -> np.ndarray:

@@ -131,8 +131,11 @@ def difficulty(
     for count in samples:
         order_weights(draws, count)  # refuses what cannot be told, before anything is drawn
     keys = jax.random.split(jax.random.key(seed), -(-len(observation) // ROWS))
+    seen = [algorithm.prepared(observation) for algorithm, _ in (critic, model)]
     parts = [
-        np.asarray(drawn_values(critic, model, observation[at : at + ROWS], key, jnp.float32(weight), draws=draws))
+        np.asarray(
+            drawn_values(critic, model, *(x[at : at + ROWS] for x in seen), key, jnp.float32(weight), draws=draws)
+        )
         for at, key in zip(range(0, len(observation), ROWS), keys, strict=True)
     ]
     values = np.concatenate(parts, axis=1)
@@ -145,18 +148,22 @@ def difficulty(
 def drawn_values(
     critic: tuple[Algorithm, Any],
     model: tuple[Algorithm, Any],
-    observation: jax.Array,
+    state: jax.Array,
+    seen: jax.Array,
     key: jax.Array,
     weight: jax.Array,
     *,
     draws: int,
 ) -> jax.Array:
-    """[M, S] what the critic says of M actions that the model draws in each raw observation [S, O]; see `difficulty`."""
+    """[M, S] what the critic says of M actions that the model draws in each of some states; see `difficulty`.
+
+    Args:
+        state, seen: [S, O] the same observations, as the critic's algorithm prepares them, and as the model's does.
+    """
     judge, judged = critic
     drawer, drawn = model
-    action = jnp.clip(drawn.behaviour(drawer.prepared(observation)).samples(key, draws), -1.0, 1.0)
-    action = _rescaled(judge, _raw(drawer, action))
-    state, q = judge.prepared(observation), judged.q
+    action = jnp.clip(drawn.behaviour(seen).samples(key, draws), -1.0, 1.0)
+    action, q = _rescaled(judge, _raw(drawer, action)), judged.q
     found = q.over(state, action) if hasattr(q, "over") else jax.lax.map(partial(q, state), action).swapaxes(0, 1)
     return weight * jnp.min(found, axis=0) + (1.0 - weight) * jnp.max(found, axis=0)
 
@@ -168,6 +175,7 @@ def _raw(algorithm: Algorithm, action: jax.Array) -> jax.Array:
 
 
 def _rescaled(algorithm: Algorithm, action: jax.Array) -> jax.Array:
-    """The way back of `_raw`, which goes along a line in each entry, so that two points of it tell all."""
+    """The way back of `_raw`, which goes along a line in each entry, so that two points of it tell all; a point is at 0."""
     centre = _raw(algorithm, jnp.zeros_like(action))
-    return jnp.clip((action - centre) / (_raw(algorithm, jnp.ones_like(action)) - centre), -1.0, 1.0)
+    half = _raw(algorithm, jnp.ones_like(action)) - centre
+    return jnp.clip((action - centre) / jnp.where(half == 0.0, 1.0, half), -1.0, 1.0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,7 +10,9 @@ from typing import Any, Self
 import jax
 import numpy as np
 
+from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, require
+from extremal.core.ranges import Between, Count, NotNegative, Part, Positive
 from extremal.regressors.functional import AsymmetricMean, Functional, LogPartition
 from extremal.regressors.linear import fit_linear
 from extremal.regressors.network import Schedule, evaluate, fit_network
@@ -24,6 +24,15 @@ from sklearn.base import BaseEstimator, RegressorMixin  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning  # noqa: E402
 from sklearn.utils import check_random_state  # noqa: E402
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data  # noqa: E402
+
+_RANGES = {
+    "l2_penalty": NotNegative,
+    "learning_rate": Positive,
+    "batch_size": Count,
+    "max_iter": Count,
+    "tol": Positive,
+    "validation_fraction": Part,
+}
 
 
 class _Regressor(RegressorMixin, BaseEstimator, ABC):
@@ -112,25 +121,22 @@ class _Regressor(RegressorMixin, BaseEstimator, ABC):
 
     def _check_settings(self) -> None:
         """Refuse what cannot be, in words that say what can."""
-        for name, good, wanted in (
-            (
-                "hidden",
-                _widths(self.hidden),
-                "the widths of the hidden layers, such as (64, 64), or () for none",
-            ),
-            ("l2_penalty", _number(self.l2_penalty) and self.l2_penalty >= 0.0, "a number from 0 up"),
-            ("learning_rate", _number(self.learning_rate) and self.learning_rate > 0.0, "a number above 0"),
-            ("batch_size", _whole(self.batch_size), "an integer from 1 up"),
-            ("max_iter", _whole(self.max_iter), "an integer from 1 up"),
-            ("tol", _number(self.tol) and self.tol > 0.0, "a number above 0, such as 1e-5"),
-            (
-                "validation_fraction",
-                _number(self.validation_fraction) and 0.0 <= self.validation_fraction < 1.0,
-                "a share from 0 up to, but not, 1",
-            ),
-        ):
-            if not good:
-                raise ConfigError(f"{type(self).__name__}: {name}={getattr(self, name)!r}; give {wanted}")
+        if not isinstance(self.hidden, Sequence | np.ndarray) or isinstance(self.hidden, str):
+            raise ConfigError(
+                f"{type(self).__name__}: hidden={self.hidden!r}; give the widths of the hidden layers, such as (64, 64), or () "
+                "for none"
+            )
+        for width in self.hidden:
+            admitted(f"{type(self).__name__}: a width in hidden={self.hidden!r}", width, Count)
+        for name, hint in _RANGES.items():
+            self._number(name, hint)
+
+    def _number(self, name: str, hint: Any, advice: str = "") -> Any:
+        """A setting as Python's own number, if it is one of `hint`."""
+        try:
+            return admitted(f"{type(self).__name__}: {name}", getattr(self, name), hint)
+        except ConfigError as error:
+            raise ConfigError(f"{error}{advice}") from None
 
     def _advice(self) -> str:
         what = f"{type(self).__name__} has not converged in {self.n_iter_} iterations: "
@@ -201,12 +207,10 @@ class GumbelRegressor(_Regressor):
         self.random_state = random_state
 
     def _functional(self) -> LogPartition:
-        if not _number(self.beta) or self.beta <= 0.0:
-            raise ConfigError(
-                f"GumbelRegressor: beta={self.beta!r}; give a number above 0 in units of y, such as half its deviation "
-                "(for the mean or the maximum themselves use another regressor)"
-            )
-        return LogPartition(beta=float(self.beta))
+        advice = (
+            " in units of y, such as half its deviation (for the mean or the maximum themselves use another regressor)"
+        )
+        return LogPartition(beta=self._number("beta", Positive, advice))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """D^2 of the Gumbel loss: 1 - its mean / its mean for the best constant. At most 1; 0 for the best constant.
@@ -264,12 +268,7 @@ class ExpectileRegressor(_Regressor):
         self.random_state = random_state
 
     def _functional(self) -> AsymmetricMean:
-        if not _number(self.expectile) or not 0.0 < self.expectile < 1.0:
-            raise ConfigError(
-                f"ExpectileRegressor: expectile={self.expectile!r}; give a number above 0 and below 1 "
-                "(0.5 is the mean, 0.7 or 0.9 are usual)"
-            )
-        return AsymmetricMean(expectile=float(self.expectile))
+        return AsymmetricMean(expectile=self._number("expectile", Between, " (0.5 is the mean, 0.7 or 0.9 are usual)"))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """D^2 of the expectile loss: 1 - its mean / its mean for the best constant. At most 1; 0 for the best constant.
@@ -291,15 +290,3 @@ def _losses(functional: Functional, rows: Rows) -> tuple[np.ndarray, np.ndarray]
     with jax.enable_x64(True):
         of_predictions, of_constant = jax.device_get(_both(functional, rows.padded()))
     return of_predictions[: len(rows.y)], of_constant[: len(rows.y)]
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
-
-
-def _widths(value: Any) -> bool:
-    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and all(map(_whole, value))

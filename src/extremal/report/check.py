@@ -25,7 +25,8 @@ def finding_text(finding: Mapping[str, Any]) -> str:
 
 
 def _rows(finding: Mapping[str, Any]) -> str:
-    return f" (rows {', '.join(map(str, finding['rows']))})" if finding["rows"] else ""
+    numbers = finding["rows"]
+    return f" (row{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))})" if numbers else ""
 
 
 def _lines(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

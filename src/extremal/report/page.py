@@ -46,6 +46,8 @@ def _context(runs: Sequence[Run], title: str) -> dict[str, Any]:
         "verdicts": [{"text": verdict(run, name), "colour": colour[run.method]} for name, run in named],
         "diverged": [f"{name}: {text}" for name, run in named for text in run.diverged],
         "alarms": [f"{name}, {text}" for name, run in named for text in run.alarms],
+        "course": [f"{name} {text}" for name, run in named for text in run.course],
+        "check": list(dict.fromkeys(f"{run.dataset['name']}, {text}" for run in runs for text in run.check)),
         "simulator": any(run.judge for run in runs),
         "no_simulator": NO_SIMULATOR,
         "results": [row for name, run in named for row in _results(name, run, colour)],

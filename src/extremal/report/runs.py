@@ -13,6 +13,7 @@ import numpy as np
 from extremal.core.errors import RunError
 from extremal.core.files import read_json
 from extremal.io.log import KEYS, SUMMARY_AGAIN, WITHOUT_DIVERGED, damaged, read_table
+from extremal.report.check import finding_text
 
 _TOLD = 4  # settings in a run's name, at most
 
@@ -105,6 +106,28 @@ class Run:
     def alarms(self) -> list[str]:
         """One sentence per identity of the density ratios that the run misses."""
         return list(self.summary.get("alarms", []))
+
+    @property
+    def check(self) -> list[str]:
+        """One sentence for each warning of the data's check, and for each error that was let pass."""
+        check = self.config.get("check", {})
+        said = ["the data are trained on although their check calls them wrong"] if check.get("unchecked") else []
+        found = check.get("findings", [])
+        said = said if any(finding["level"] == "error" for finding in found) else []
+        return said + [f"{finding['level']}: {finding_text(finding)}" for finding in found]
+
+    @property
+    def course(self) -> list[str]:
+        """One sentence for the run that it started from, and for each time that it was made longer."""
+        origin, said = self.config.get("initial"), []
+        if origin:
+            said.append(
+                f"started from {origin['path']} at update {origin['update']:,} (SHA-256 {origin['sha256'][:12]})"
+            )
+        for one in self.config.get("extensions", []):
+            laid = f": {', '.join(one['laid_anew'])} laid anew over {one['to']:,} updates" if one["laid_anew"] else ""
+            said.append(f"extended from {one['from']:,} to {one['to']:,} updates at update {one['at']:,}{laid}")
+        return said
 
     @property
     def diverged(self) -> list[str]:

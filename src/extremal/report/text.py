@@ -42,8 +42,10 @@ def table(runs: Sequence[Path]) -> str:
             notes.append(verdict(run, name))
         notes += [f"{name} diverged: {text}" for text in run.diverged]
         notes += [f"{name}, {text}" for text in run.alarms]
+        notes += [f"{name} {text}" for text in run.course]
+        notes += [f"{run.dataset['name']}, {text}" for text in run.check]
     console = Console(file=(file := io.StringIO()), width=1000, highlight=False, markup=False)
     if lines.row_count:
         console.print(lines)
     printed = [line.rstrip() for line in file.getvalue().splitlines() if line.strip()]
-    return "\n".join(printed + [textwrap.fill(note, 100) for note in notes])
+    return "\n".join(printed + [textwrap.fill(note, 100) for note in dict.fromkeys(notes)])

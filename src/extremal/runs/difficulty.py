@@ -38,12 +38,7 @@ def difficulty_of(
         ConfigError: something does not fit: other data, no critic, no model, too few draws.
         RunError: the run has no checkpoint.
     """
-    states, draws, seed = (
-        admitted("states", states, Count),
-        admitted("draws", draws, Count),
-        admitted("seed", seed, Seed),
-    )
-    samples = tuple(admitted("samples", count, Count) for count in samples)
+    samples, states, draws, seed = asked(samples, states, draws, seed)
     critic = _networks(run, data, replica)
     if not hasattr(critic[1], "q"):
         raise ConfigError(
@@ -60,7 +55,19 @@ def difficulty_of(
     episode = np.searchsorted(np.asarray(data.starts), rows, side="right")
     weight = getattr(run.plan.settings, "ensemble_weight", 1.0)
     chosen = {"samples": samples, "draws": draws, "weight": weight, "seed": seed}
-    return difficulty(critic, model, np.asarray(data.row(rows).observation, np.float32), episode, **chosen)
+    return difficulty(critic, model, np.asarray(data.row(rows).observation), episode, **chosen)
+
+
+def asked(samples: Sequence[int], states: int, draws: int, seed: int) -> tuple[tuple[int, ...], int, int, int]:
+    """These as Python's own numbers, before anything is read.
+
+    Raises:
+        ConfigError: one is out of its range, or there is no N in `samples`.
+    """
+    if not len(samples):
+        raise ConfigError("samples is empty; give at least one N")
+    counts = tuple(admitted("samples", count, Count) for count in samples)
+    return counts, admitted("states", states, Count), admitted("draws", draws, Count), admitted("seed", seed, Seed)
 
 
 def _networks(run: Run, data: Dataset, replica: int) -> tuple[Algorithm, Any]:

@@ -124,7 +124,7 @@ class Origin:
         found = []
         for transform in self.plan.prepare:
             if isinstance(transform, RescaleAction):
-                beyond = np.abs((np.asarray(kept.action) - transform.centre) / transform.half) > 1.0 + 1e-4
+                beyond = np.abs(np.asarray(kept.action) - transform.centre) > (1.0 + 1e-4) * transform.half
                 if beyond.any():
                     found.append(
                         Finding(

@@ -6,7 +6,6 @@ import dataclasses
 import importlib.metadata
 import itertools
 import json
-import operator
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -156,9 +155,7 @@ def _plan(value: Mapping[str, Any]) -> Plan:
         check=value.get("check", {}),
         initial=value.get("initial", {}),
         extensions=tuple(value.get("extensions", ())),
-        max_steps=operator.index(value.get("max_steps", MAX_STEPS)),
-        **{name: operator.index(value[name]) for name in ("updates", "evaluate_every", "log_every", "episodes")},
-        holdout=float(value["holdout"]),
+        **{name: admitted(name, value.get(name, MAX_STEPS), OPTIONS[name]) for name in OPTIONS},
     )
 
 

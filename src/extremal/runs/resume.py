@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from extremal.core.errors import RunError
 from extremal.data.dataset import Dataset
@@ -12,6 +13,7 @@ from extremal.data.ids import KINDS, load_dataset
 from extremal.data.transforms import prepare
 from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import use_every_core
+from extremal.envs.naming import MADE_IN_PYTHON
 from extremal.runs.extension import extended
 from extremal.runs.fitted import Fitted, fits_of
 from extremal.runs.folder import claimed
@@ -20,8 +22,11 @@ from extremal.runs.initial import Origin, origin_of
 from extremal.runs.plan import Plan, options, read_plan
 from extremal.runs.run import Run
 from extremal.runs.same import check_data
-from extremal.runs.simulator import Simulator, check_simulator
+from extremal.runs.simulator import check_simulator, named
 from extremal.runs.train import Watcher, checkpoints, reached
+
+if TYPE_CHECKING:
+    from extremal.runs.simulator import Simulator
 
 
 def resume(
@@ -41,7 +46,7 @@ def resume(
             a run of the new length; without a schedule the parameters are, bit for bit, those of a run of that length.
         episodes: per evaluation and replica, from here on. log_every: updates that a row of metrics.csv averages over.
         dataset: the data of the run, where it was a `Dataset`, or an id that has moved.
-        environment: the function that made the run's environment, where it was one.
+        environment: the function that makes the run's environment, where one did, or its name where that names a module.
         watch: called as `watch(update, metrics)` after every chunk.
 
     Raises:
@@ -59,12 +64,12 @@ def resume(
         plan = _changed(before, path, updates=updates, episodes=episodes, log_every=log_every)
         if plan.updates == before.updates and Run(path).finished and reached(path) == plan.updates:
             return Run(path)
+        _check_environment(plan, path, environment)
         data = _data(plan, path, dataset)
         check_data(data.hash(), plan, path)
-        judge = (
-            environment if environment is not None else plan.environment
-        )  # a module that it names is imported, as then
-        check_simulator(judge, plan)
+        if environment is None:
+            environment = plan.environment  # a module that it names is imported, as then
+        check_simulator(environment, plan, begun=True)
         origin, fits = (None, {}) if checkpoints(path) else _beforehand(plan, path, data)
         plan = dataclasses.replace(plan, fits={**plan.fits, **{name: fit.digest for name, fit in fits.items()}})
         kept, held_out = data.split(plan.holdout) if plan.holdout else (data, None)
@@ -73,20 +78,33 @@ def resume(
         if plan.to_json() != before.to_json():
             (path / "summary.json").unlink(missing_ok=True)  # of a shorter run
             plan.save(path)
-        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin, judge)
+        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=environment)
     return Run(path)
+
+
+def _check_environment(plan: Plan, path: Path, environment: Simulator | None) -> None:
+    """Refuse another simulator than the run's, and one that only Python can make and that is not given."""
+    if environment is not None and named(environment) != plan.environment:
+        raise RunError(
+            f"{path} is evaluated in {plan.environment}, not in {named(environment)}; leave the environment out"
+        )
+    if environment is None and (plan.environment or "").startswith(MADE_IN_PYTHON):
+        raise RunError(
+            f"{path} is evaluated in an environment that a Python function made ({plan.environment}): go on with it there, by "
+            f"extremal.resume({str(path)!r}, environment=...)"
+        )
 
 
 def _changed(before: Plan, path: Path, *, updates: int | None, episodes: int | None, log_every: int | None) -> Plan:
     """The plan with what is asked for."""
     plan = before
-    if updates is not None and updates != before.updates:
-        plan = extended(plan, options(updates=updates)[0], at=reached(path))
-    if episodes is not None:
-        plan = dataclasses.replace(plan, episodes=options(episodes=episodes)[0])
-    if log_every is not None:
-        plan = dataclasses.replace(plan, log_every=min(options(log_every=log_every)[0], plan.updates))
-    return plan
+    given = {"updates": updates, "episodes": episodes, "log_every": log_every}
+    given = {name: options(**{name: value})[0] for name, value in given.items() if value is not None}
+    if (longer := given.pop("updates", before.updates)) != before.updates:
+        plan = extended(plan, longer, at=reached(path))
+    return dataclasses.replace(
+        plan, **{name: min(value, plan.updates) if name == "log_every" else value for name, value in given.items()}
+    )
 
 
 def _beforehand(plan: Plan, path: Path, data: Dataset) -> tuple[Origin | None, dict[str, Fitted]]:

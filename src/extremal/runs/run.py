@@ -16,6 +16,7 @@ from extremal.core.policy import Policy
 from extremal.core.ranges import CountOrNone, Seed
 from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
+from extremal.data.finding import Finding
 from extremal.data.ids import load_dataset
 from extremal.data.kinds import Actions, agree
 from extremal.data.transforms import prepare
@@ -23,11 +24,11 @@ from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import take, use_every_core
 from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io.log import SUMMARY_AGAIN
-from extremal.runs.checked import checked, tell
+from extremal.runs.check import checked, tell
 from extremal.runs.fitted import fits_of
 from extremal.runs.folder import claimed
 from extremal.runs.going import Parts, go
-from extremal.runs.initial import origin_of, record_of
+from extremal.runs.initial import Origin, origin_of, record_of
 from extremal.runs.plan import Plan, describe_dataset, options, read_plan, replicas_of, source_of
 from extremal.runs.same import check_data, check_same
 from extremal.runs.simulator import NO_SIMULATOR, check_simulator, maker, named
@@ -82,7 +83,7 @@ class Run:
         if replica >= len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
         states, _, _ = load_checkpoint(plan, self.path)
-        return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica))
+        return Policy(plan.algorithm(replica, **_asked(target_return)), take(states.online, replica), plan.spec)
 
     def evaluate(
         self,
@@ -119,12 +120,12 @@ class Run:
             )
         if environment == NO_SIMULATOR:
             raise ConfigError(f"{self.path} cannot be evaluated without a simulator; name one: --environment ID")
-        where = named(environment) or plan.environment
-        make = maker(environment, plan)
+        judge = plan.environment if environment is None else environment
+        where, make = named(judge), maker(judge, plan)
         states, _, _ = load_checkpoint(plan, self.path)
         found = [
             rollout(
-                Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r)),
+                Policy(plan.algorithm(r, **_asked(target_return)), take(states.online, r), plan.spec),
                 make,
                 episodes=episodes,
                 seed=evaluation_seed(seed, r),
@@ -211,7 +212,7 @@ def train(
     with claimed(path, resume=resume):
         data = load_dataset(dataset, actions=actions) if isinstance(dataset, str) else dataset
         agree(data.card, actions)
-        described = _described(data, dataset, named(environment))
+        described = _described(data, dataset, environment)
         before = _begun(path, described["hash"])
         share = _share(settings, data, described["environment"]) if holdout is None else holdout
         kept, held_out = data.split(share) if share else (data, None)
@@ -245,22 +246,29 @@ def train(
             plan, fits = before, {}  # whatever was fitted is in the checkpoint
         else:
             fits = fits_of(settings, data, share, () if origin is None else origin.foreign(plan))
-            more = () if origin is None else origin.findings(kept)
-            found = checked(data, hash=described["hash"], unchecked=unchecked, more=more) if new else {}
-            plan = dataclasses.replace(
-                plan, check=found, fits={fitted_name: fit.digest for fitted_name, fit in fits.items()}
-            )
+            found = _checked(data, plan, kept, origin, unchecked) if new else {}
+            digests = {fitted_name: fit.digest for fitted_name, fit in fits.items()}
+            plan = dataclasses.replace(plan, check=found, fits=digests)
             plan.save(path)
             tell(plan.check, watch)
-        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin, environment)
+        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=environment)
     return Run(path)
 
 
-def _described(data: Dataset, dataset: Dataset | str, environment: str | None) -> dict[str, Any]:
+def _described(data: Dataset, dataset: Dataset | str, environment: Simulator | None) -> dict[str, Any]:
     """What config.json keeps of the data and of where they are evaluated."""
     id = dataset if isinstance(dataset, str) else data.card.name
-    described = describe_dataset(data, id=id, environment=environment)
+    described = describe_dataset(data, id=id, environment=named(environment))
     return described | {"environment": None} if environment == NO_SIMULATOR else described
+
+
+def _checked(data: Dataset, plan: Plan, kept: Dataset, origin: Origin | None, unchecked: bool) -> dict[str, Any]:
+    """What the check of the data found, and what the run to start from makes of them."""
+    more: list[Finding] = []
+    if origin is not None:
+        origin.replicas(plan)
+        more = origin.findings(kept)
+    return checked(data, hash=plan.dataset["hash"], unchecked=unchecked, more=more)
 
 
 def _begun(path: Path, hash: str) -> Plan | None:

@@ -34,14 +34,15 @@ def named(simulator: Simulator | None) -> str | None:
 
 
 def maker(simulator: Simulator | None, plan: Plan) -> Callable[[], gymnasium.Env]:
-    """A function that makes the simulator, or the plan's own where None is given, and refuses one that does not fit the data.
+    """A function that makes the simulator, or the one that the data name where None is given, and refuses one that does not fit.
 
-    A module is imported where the name was given now, never where it stands in a file.
+    A module is imported where a user named it, now or when the run was begun, never where a file of data names it.
     """
     from extremal.envs import make
     from extremal.evaluation.fit import check_fit
 
-    name, order = named(simulator) or plan.environment, plan.dataset["recipe"].get("observation_order")
+    name = plan.environment if simulator is None else named(simulator)
+    order = plan.dataset["recipe"].get("observation_order")
     assert name is not None
 
     def create() -> gymnasium.Env:
@@ -58,8 +59,11 @@ def maker(simulator: Simulator | None, plan: Plan) -> Callable[[], gymnasium.Env
     return create
 
 
-def check_simulator(simulator: Simulator | None, plan: Plan) -> None:
+def check_simulator(simulator: Simulator | None, plan: Plan, *, begun: bool = False) -> None:
     """The simulator exists and takes what the data has: found out before training, not after.
+
+    Args:
+        begun: a run that goes on, and can no longer do without.
 
     Raises:
         ConfigError, SpecError, MissingExtraError, SimulatorError: it is not so; each says how to train without one.
@@ -69,6 +73,8 @@ def check_simulator(simulator: Simulator | None, plan: Plan) -> None:
     try:
         maker(simulator, plan)().close()
     except ExtremalError as error:
+        if begun:
+            raise
         said = str(error)
         advice = f"o train without a simulator: --environment {NO_SIMULATOR}"
         raise type(error)(f"{said}\nT{advice}" if "\n" in said else f"{said}; t{advice}") from error

@@ -70,6 +70,7 @@ def summary(
         "data_hash": plan.dataset["hash"],
         "versions": versions(),
         "settings": plan.to_json()["settings"],
+        "extensions": [dict(extension) for extension in plan.extensions],
         "alarms": [
             *alarms(metrics, [plan.to_json()["settings"] | dict(own) for _, own in plan.replicas], plan.updates),
             *_notes(plan, [row for row in evaluations if int(row["update"]) == last]),

@@ -25,8 +25,10 @@ from extremal.report.runs import Run as Finished
 from extremal.report.runs import read_run
 from extremal.report.style import png, styled
 from extremal.report.sweep import draw_sweep
+from extremal.runs.check import checked
 from extremal.runs.plan import OPTIONS, replicas_of
 from extremal.runs.run import Run, train
+from extremal.runs.train import checkpoints
 
 # What a sweep file may say besides its data sets and methods: of `train`, with the types that each may have.
 TRAINING: dict[str, Any] = {
@@ -39,6 +41,7 @@ TRAINING: dict[str, Any] = {
     "holdout": float | int,
     "environment": str,
     "actions": str | int,
+    "unchecked": bool,
 }
 
 
@@ -61,7 +64,8 @@ class Program:
     @property
     def folder(self) -> str:
         """Where the run lives: readable, and another one for whatever would give other numbers."""
-        told = [type(self.settings).__name__, config.to_json(self.settings), dict(self.training), self.dataset]
+        training = {name: value for name, value in self.training.items() if name != "unchecked"}  # changes no number
+        told = [type(self.settings).__name__, config.to_json(self.settings), training, self.dataset]
         text = json.dumps([*told, dict(self.swept)] if self.swept else told, sort_keys=True)
         name = f"{Path(self.dataset).name} {self.label}".lower()
         slug = "".join(c if c.isalnum() else "-" for c in name).strip("-")
@@ -123,15 +127,17 @@ def run_sweep(programs: Sequence[Program], out: Path, *, follow: Follow) -> list
     """Train what is not trained yet below `out`/runs. A program of which every replica diverges is told of by its run.
 
     Raises:
-        ConfigError, DataError, SpecError, MissingExtraError: a data set cannot be read, a method cannot learn from it, or
-            the results could not be drawn; nothing is trained then.
+        ConfigError, DataError, SpecError, MissingExtraError: a data set cannot be read, the check calls it wrong, a method cannot
+            learn from it, or the results could not be drawn; nothing is trained then.
     """
     require("matplotlib", extra="report", purpose="the picture of a sweep")
     for name in dict.fromkeys(program.dataset for program in programs):
-        spec = load_dataset(name, actions=programs[0].training.get("actions")).spec
-        for program in programs:
-            if program.dataset == name:
-                program.settings.algorithm(spec, updates=program.training["updates"])
+        own = [program for program in programs if program.dataset == name]
+        data = load_dataset(name, actions=own[0].training.get("actions"))
+        for program in own:
+            program.settings.algorithm(data.spec, updates=program.training["updates"])
+        if not all(checkpoints(program.place(out / "runs")) for program in own):
+            checked(data, hash=data.hash(), unchecked=own[0].training.get("unchecked", False))
     finished = []
     for number, program in enumerate(programs, start=1):
         said = f"{number} of {len(programs)}: {program.label}, {Path(program.dataset).name}"
@@ -195,7 +201,10 @@ def _training(given: Mapping[str, Any], path: Path) -> dict[str, Any]:
         if name not in TRAINING:
             raise nearest(name, [*TRAINING, "datasets", "method"], kind=f"entry of {path}")
         parts = value if isinstance(value, list) else [value]
-        if not isinstance(value, TRAINING[name]) or any(isinstance(part, bool | list) for part in parts):
+        truth = TRAINING[name] is bool
+        if not isinstance(value, TRAINING[name]) or any(
+            isinstance(part, bool) != truth or isinstance(part, list) for part in parts
+        ):
             raise ConfigError(f"{path}: {name} is {value!r}, of another type than `extremal train` takes")
         if name == "seeds" and not all(isinstance(seed, int) for seed in parts):
             raise ConfigError(f"{path}: seeds is {value!r}; give a number of seeds, or a list of seeds")

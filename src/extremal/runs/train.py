@@ -211,7 +211,8 @@ class Training:
         plan, clock, rows, drawn = self.plan, time.perf_counter(), [], None
         alive, last = [int(r) for r in np.flatnonzero(progress.alive)], progress.update == self.plan.updates
         with jax.default_device(_host()):
-            policies = [Policy(self.algorithms[r], jax.device_put(take(progress.states.online, r))) for r in alive]
+            online = [jax.device_put(take(progress.states.online, r)) for r in alive]
+            policies = [Policy(self.algorithms[r], own, plan.spec) for r, own in zip(alive, online, strict=True)]
             played = together(
                 [
                     rollout(
@@ -320,7 +321,9 @@ def episode_rows(episodes: Episodes, reference: str | None, policy: Policy) -> I
             "success": "" if episodes.success is None else int(episodes.success[number]),
             "success_reported": int(episodes.reports[number].reported),
             "capped": int(episodes.capped[number]),
-            "steps_to_goal": float(reached) if np.isfinite(reached := episodes.steps_to_goal[number]) else "",
+            "steps_to_goal": float(reached)
+            if episodes.success is not None and np.isfinite(reached := episodes.steps_to_goal[number])
+            else "",
             "score": "" if scores is None else float(scores[number]),
             "predicted_value": "" if predicted is None else float(predicted[number]),
             "discounted_return": "" if discounted is None else float(discounted[number]),

@@ -28,6 +28,10 @@ from extremal.data.loaders.files import existing, reading, recipe
 from extremal.data.loaders.hdf5 import array, text
 
 LATE, ALIGNED, SPLIT = "before 1.1", "1.0", "2.1"
+_SAY = (
+    "where yours stand on the rows of their actions, add 'version' to the file: "
+    f"h5py.File(PATH, 'a')['version'] = '{ALIGNED}'"
+)
 _NAMES = {
     "observation": "observations",
     "action": "actions",
@@ -81,16 +85,7 @@ def _late(columns: dict, ended: np.ndarray, last: np.ndarray, card: Card, kind: 
     ends = np.flatnonzero(np.append(last[:-1], True)) + 1
     begins = np.append(0, ends[:-1])
     reward = column("reward", columns["reward"])
-    if (odd := begins[reward[begins] != 0]).size:
-        raise DataError(
-            f"is {reward[odd[0]]:g} on the first row of an episode, where files without 'version' have none, since each reward "
-            "stands one row late; where yours stand on the rows of their actions, add 'version' to the file: "
-            f"h5py.File(PATH, 'a')['version'] = '{ALIGNED}'",
-            field="reward",
-            row=int(odd[0]),
-        )
-    if (short := begins[ends - begins == 1]).size:
-        card = _left_out(card, short)
+    card = dataclasses.replace(card, findings=_doubts(reward, begins, ends))
     episodes = [
         {
             "observation": columns["observation"][a:b],
@@ -105,15 +100,41 @@ def _late(columns: dict, ended: np.ndarray, last: np.ndarray, card: Card, kind: 
     return Dataset.from_episodes(episodes, card=card, actions=kind)
 
 
-def _left_out(card: Card, rows: np.ndarray) -> Card:
-    found = Finding(
-        level="warning",
-        code="rows-left-out",
-        says=f"{len(rows)} episodes of one row were left out: the row holds a last observation, and no step",
-        advice="nothing, where these episodes ended before their first step",
-        rows=tuple(map(int, rows[:5])),
-    )
-    return dataclasses.replace(card, findings=(*card.findings, found))
+def _doubts(reward: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> tuple[Finding, ...]:
+    """What there is to say of rewards that are taken as one row late.
+
+    Raises:
+        DataError: an episode begins with a reward, so they are not.
+    """
+    if (odd := begins[reward[begins] != 0]).size:
+        raise DataError(
+            f"is {reward[odd[0]]:g} on the first row of an episode, where files without 'version' have none, since each reward "
+            f"stands one row late; {_SAY}",
+            field="reward",
+            row=int(odd[0]),
+        )
+    found = []
+    if not reward[begins[ends - begins > 1] + 1].any():  # of their first steps: all 0, too
+        found.append(
+            Finding(
+                level="warning",
+                code="reward-row",
+                says="the file has no 'version', so each reward is taken to stand one row late, as in d3rlpy before 1.1; no episode "
+                "begins with a reward, so the numbers show neither that nor the contrary",
+                advice=_SAY,
+            )
+        )
+    if (short := begins[ends - begins == 1]).size:
+        found.append(
+            Finding(
+                level="warning",
+                code="rows-left-out",
+                says=f"{len(short)} episodes of one row were left out: the row holds a last observation, and no step",
+                advice="nothing, where these episodes ended before their first step",
+                rows=tuple(map(int, short[:5])),
+            )
+        )
+    return tuple(found)
 
 
 def _split(archive: Any, card: Card, actions: Actions | None) -> Dataset:

@@ -19,6 +19,7 @@ import numpy as np
 from extremal.core.errors import ConfigError, DataError
 from extremal.core.files import atomic
 
+FREELY, UNPACKED = 2**30, 200  # bytes that are unpacked from however few; and from there on, how many from one
 # What the readers of the formats raise on bytes that are not what they should be.
 _DAMAGE = (
     *(OSError, EOFError, MemoryError, RuntimeError, AssertionError),
@@ -57,18 +58,36 @@ def reading(path: str | Path, *, kind: str, names: Mapping[str, str] | None = No
     except DataError as error:
         field = names.get(error.field, error.field) if error.field else None
         raise DataError(error.what, file=error.file or path, field=field, row=error.row) from error.__cause__
+    except ConfigError:  # of what the user says, not of the file
+        raise
     except _DAMAGE as error:
         raise DataError(f"is damaged or not a {kind} file: {error or type(error).__name__}", file=path) from error
 
 
-def check_size(shape: tuple[int, ...], dtype: np.dtype, field: str) -> int:
-    """Bytes of an array that a file declares; refused where this machine could not hold it."""
+def check_size(shape: tuple[int, ...], dtype: np.dtype, field: str, *, stored: int | None = None) -> int:
+    """Bytes of an array that a file declares; refused where this machine could not hold it.
+
+    Args:
+        stored: bytes that it takes in the file, as for `check_unpacked`.
+    """
     size = math.prod(shape) * dtype.itemsize
     if size > (limit := _memory()):
         raise DataError(
             f"declares shape {shape}, {size / 2**30:.1f} GiB; this machine has {limit / 2**30:.1f} GiB", field=field
         )
+    if stored is not None:
+        check_unpacked(size, stored, field)
     return size
+
+
+def check_unpacked(size: int, stored: int, field: str) -> None:
+    """Refuse what unpacks to more than `FREELY` bytes and to more than `UNPACKED` times the bytes that are stored."""
+    if size > max(FREELY, UNPACKED * stored):
+        raise DataError(
+            f"unpacks from {stored / 2**20:.1f} MiB to {size / 2**30:.1f} GiB; above {FREELY / 2**30:g} GiB at most {UNPACKED} times "
+            "the stored size is read: if the file is sound, store it without compression",
+            field=field,
+        )
 
 
 def recipe(source: str, *files: Path, **more: object) -> str:

@@ -19,7 +19,7 @@ def array(archive: Any, name: str) -> np.ndarray:
     value = _inside(archive, name)
     if value.shape is None or value.dtype.kind not in "biuf":
         raise DataError(f"holds {value.dtype}, expected an array of real numbers", field=name)
-    check_size(value.shape, value.dtype, name)
+    check_size(value.shape, value.dtype, name, stored=value.id.get_storage_size())
     return value[()]
 
 

@@ -19,7 +19,7 @@ from extremal.core.errors import DataError
 from extremal.data.dataset import Card, Dataset
 from extremal.data.finding import Finding
 from extremal.data.kinds import Actions, agree
-from extremal.data.loaders.files import check_size, existing, reading, recipe, replacing
+from extremal.data.loaders.files import check_size, check_unpacked, existing, reading, recipe, replacing
 from extremal.data.loaders.table import dataset_of, wanted
 
 FORMAT_VERSION = 1
@@ -61,6 +61,8 @@ def read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         info = archive.getinfo(f"{name}.npy")
     except KeyError:
         raise DataError("is missing", field=name) from None
+    whole = sum(member.file_size for member in archive.infolist())
+    check_unpacked(whole, Path(str(archive.filename)).stat().st_size, name)
     with archive.open(info) as stream:
         version = np.lib.format.read_magic(stream)
         if version not in ((1, 0), (2, 0)):

@@ -97,7 +97,7 @@ def _files(path: str | Path) -> list[Path]:
 def _columns(files: list[Path], path: str | Path) -> tuple[dict[str, np.ndarray], list[Any]]:
     """The wanted columns of the files, one file after the other, and what Extremal wrote about each."""
     parquet = require("pyarrow.parquet", extra="formats", purpose="reading Parquet files")
-    parts, stored, size = [], [], 0
+    parts, stored, size, packed = [], [], 0, sum(file.stat().st_size for file in files)
     for file in files:
         with reading(path if len(files) == 1 else file, kind="Parquet"), parquet.ParquetFile(file) as source:
             label = _label(file, path)
@@ -106,7 +106,8 @@ def _columns(files: list[Path], path: str | Path) -> tuple[dict[str, np.ndarray]
             if parts and features.keys() != parts[0].keys():
                 odd = sorted(features.keys() ^ parts[0].keys())[0]
                 raise DataError("is not in all files of the folder, which are read as one table", field=odd)
-            table = _read(source, [column for each in features.values() for column in each if column in names], size)
+            chosen = [column for each in features.values() for column in each if column in names]
+            table = _read(source, chosen, size, packed)
             size += table.nbytes
             if label is not None:
                 features.pop("episode")
@@ -146,13 +147,13 @@ def _features(names: list[str]) -> dict[str, list[str]]:
     return {name: found[name] for name in wanted(found)}
 
 
-def _read(source: Any, columns: list[str], before: int) -> Any:
+def _read(source: Any, columns: list[str], before: int, packed: int) -> Any:
     """The table, piece by piece, given up where it outgrows this machine: a few bytes of Parquet may stand for any length."""
     arrow = require("pyarrow", extra="formats", purpose="reading Parquet files")
     pieces, size = [], before
     for piece in source.iter_batches(columns=columns, use_threads=False):
         size += piece.nbytes
-        check_size((size,), np.dtype(np.uint8), "all columns")
+        check_size((size,), np.dtype(np.uint8), "all columns", stored=packed)
         pieces.append(piece)
     return arrow.Table.from_batches(pieces, source.schema_arrow.empty_table().select(columns).schema)
 

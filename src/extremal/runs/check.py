@@ -22,7 +22,6 @@ from extremal.data import cache
 from extremal.data.check import check_dataset
 from extremal.data.dataset import Dataset
 from extremal.data.finding import Finding
-from extremal.report.check import finding_text
 
 if TYPE_CHECKING:
     from extremal.runs.train import Watcher
@@ -43,6 +42,8 @@ def checked(data: Dataset, *, hash: str, unchecked: bool, more: Sequence[Finding
     findings = [finding for finding in (*_findings(data, hash), *more) if finding.level != "note"]
     errors = [finding for finding in findings if finding.level == "error"]
     if errors and not unchecked:
+        from extremal.report.check import finding_text
+
         listed = "; ".join(f"({number}) {finding_text(_plain(one))}" for number, one in enumerate(errors, start=1))
         count = "one thing" if len(errors) == 1 else f"{len(errors)} things"
         raise DataError(f"the check of {data.card.name!r} calls {count} wrong: {listed}; {ADVICE}")
@@ -52,6 +53,8 @@ def checked(data: Dataset, *, hash: str, unchecked: bool, more: Sequence[Finding
 def tell(check: Mapping[str, Any], watch: Watcher) -> None:
     """Let the watcher know of what was found, if anything was."""
     if found := check.get("findings"):
+        from extremal.report.check import finding_text
+
         watch(0, {"warnings": [f"{finding['level']}: {finding_text(finding)}" for finding in found]})
 
 

@@ -1,0 +1,453 @@
+"""A run's folder: damage in it, strangers in it, two processes in it, no room in it. One sentence each, and no checkpoint lost."""
+
+import errno
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import toy_runs
+from toy_runs import arrays, contents
+
+import extremal
+from extremal.core.errors import RunError, Stopped
+from extremal.core.lock import alone
+from extremal.io import checkpoint
+from extremal.io.log import Table
+from extremal.report.page import write_report
+from extremal.runs.health import alarms
+from extremal.runs.train import checkpoints
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A finished run of two seeds."""
+    return toy_runs.train(tmp_path_factory.mktemp("runs") / "whole", seeds=2)
+
+
+@pytest.fixture
+def half(whole, tmp_path):
+    """The same, killed after its first checkpoint."""
+    path = tmp_path / "half"
+    shutil.copytree(whole.path, path)
+    checkpoints(path)[-1].unlink()
+    (path / "summary.json").unlink()
+    return path
+
+
+def again(path):
+    return toy_runs.train(path, seeds=2, resume=True)
+
+
+# ---- damage ------------------------------------------------------------------------------------------------------------
+
+
+def header(path, file):
+    return (path / file).read_bytes().splitlines()[0]
+
+
+DAMAGE = {
+    "binary": (lambda old: bytes(range(256)), "is no table"),
+    "a nul": (lambda old: old + b"\0\0\0", "cells, the header has|is no table"),
+    "a cut row": (lambda old: old[:-20], "line 5: .* cells, the header has"),
+    "no such column": (lambda old: old.replace(b"replica", b"rep", 1), "line 1: there is no column 'replica'"),
+    "words": (lambda old: old.replace(b"\n20,0,", b"\n20,zero,", 1), "line 4: replica is 'zero', expected a number"),
+    "half an update": (
+        lambda old: old.replace(b"\n20,0,", b"\n20.5,0,", 1),
+        "line 4: update is 20.5, expected a whole",
+    ),
+    "another replica": (lambda old: old.replace(b"\n20,0,", b"\n20,7,", 1), "line 4: replica is 7, the run has 0 to 1"),
+    "no replica": (lambda old: old.replace(b"\n20,0,", b"\n20,,", 1), "line 4: replica is '', expected a whole"),
+    "columns twice": (lambda old: old.replace(b"replica", b"update", 1), "two columns have one name"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_table_is_one_sentence_and_the_checkpoint_goes_on_without_it(half, whole, damage):
+    spoil, words = DAMAGE[damage]
+    file = half / "metrics.csv"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(spoil(b"".join(lines[:5])))  # updates 10 and 20
+    before = contents(half)
+    with pytest.raises(RunError, match=words) as told:
+        again(half)
+    assert "metrics.csv" in str(told.value)
+    assert "delete the file" in str(told.value)
+    assert contents(half) == before
+    file.unlink()  # as it was told
+    assert arrays(again(half)) == arrays(whole)
+
+
+def test_a_row_without_the_number_that_the_summary_needs_is_named(half):
+    file = half / "metrics.csv"
+    text = file.read_text().splitlines()
+    at = text[0].split(",").index("seconds")
+    cells = text[2].split(",")
+    cells[at] = ""
+    file.write_text("\n".join([*text[:2], ",".join(cells), *text[3:]]) + "\n")
+    with pytest.raises(RunError, match=r"metrics\.csv, line 3: seconds is empty, expected a number"):
+        again(half)
+
+
+def test_a_damaged_table_of_evaluations_is_named_too(half):
+    (half / "evaluations.csv").write_text("update,replica,episode,return\n20,0,0,much\n")
+    with pytest.raises(RunError, match=r"evaluations\.csv, line 2: return is 'much', expected a number"):
+        again(half)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", r"diverged\.json is damaged: .*; delete it"),
+        ("{}", "it holds dict, expected list"),
+        ("[3]", "entry 0 is 3, expected replica, update and metric"),
+        ('[{"replica": 0, "update": 5}]', "entry 0 is .* expected replica, update and metric"),
+        ('[{"replica": "0", "update": 5, "metric": "pi/loss"}]', "entry 0"),
+        ('[{"replica": 9, "update": 5, "metric": "pi/loss"}]', "replica 9, the run has 0 to 1"),
+        ("[" * 100_000, "damaged"),
+        ("\udcff", "damaged"),
+    ],
+)
+def test_a_damaged_list_of_divergences_is_one_sentence(half, whole, text, words):
+    (half / "diverged.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(RunError, match=words):
+        again(half)
+    (half / "diverged.json").unlink()
+    assert arrays(again(half)) == arrays(whole)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"format": 1}', '{"format": 1, "spec": 3}', "\udcff"])
+def test_damaged_settings_are_one_sentence_and_stay_as_they_are(half, text):
+    (half / "config.json").write_bytes(text.encode(errors="surrogateescape"))
+    before = contents(half)
+    for go_on in (lambda: again(half), lambda: extremal.resume(half)):
+        with pytest.raises(RunError, match=r"config.json") as told:
+            go_on()
+        assert "\n" not in str(told.value)
+    assert contents(half) == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("updates", "many"),
+        ("updates", -3),
+        ("replicas", 5),
+        ("prepare", ["?"]),
+        ("dataset", []),
+        ("settings", {"width": 0}),
+    ],
+)
+def test_settings_that_cannot_be_are_told_as_damage(half, field, value):
+    file = half / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {field: value}))
+    with pytest.raises(RunError, match=r"config\.json is damaged"):
+        extremal.resume(half)
+
+
+def test_a_damaged_summary_is_told_and_written_again(whole, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(whole.path, path)
+    (path / "summary.json").write_text('{"results": [')
+    with pytest.raises(RunError, match=r"summary\.json is damaged.*resume the run, which writes it again"):
+        _ = extremal.Run(path).results
+    assert [r["per_seed"] for r in again(path).results] == [r["per_seed"] for r in whole.results]
+
+
+# ---- rows that were read back --------------------------------------------------------------------------------------------
+
+
+def test_rows_come_back_with_their_types(tmp_path):
+    table = Table(tmp_path / "metrics.csv")
+    rows = [
+        {"update": 10, "replica": 0, "v/loss": 1 / 3, "success": "", "seconds": 1e-300},
+        {"update": 10, "replica": 1, "v/loss": float("-inf"), "success": 1, "seconds": 5.0},
+    ]
+    for row in rows:
+        table.add(row)
+    table.save()
+    other = Table(table.path)
+    other.resume(10)
+    assert other.rows == rows
+    assert [[type(value) for value in row.values()] for row in other.rows] == [
+        [type(v) for v in r.values()] for r in rows
+    ]
+    before = table.path.read_bytes()
+    other.save()
+    assert table.path.read_bytes() == before
+
+
+def test_health_says_of_a_resumed_run_what_it_says_of_a_whole_one(tmp_path):
+    row = {"v/kl": 0.4, "v/clipped": 0.31, "pi/effective_share": 0.5, "seconds": 1.0, "updates_per_second": 10.0}
+    table = Table(tmp_path / "metrics.csv", needs=("seconds", "updates_per_second"))
+    for update in (10, 20):
+        table.add({"update": update, "replica": 0, **row} | ({"heldout/v/weight": 1.0} if update == 20 else {}))
+    table.save()
+    other = Table(table.path, needs=table.needs)
+    other.resume(20)
+    told = alarms(other.rows, [{"target_kl": None}], 20)
+    assert told == alarms(table.rows, [{"target_kl": None}], 20)
+    assert told[0].startswith("replica 0: 31 % of the density ratios are at their bound")
+
+
+# ---- what may lie in the folder --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("holds", [None, (), ("lock",), ("lock", ".config.json.ab_d1234.json")])
+@pytest.mark.parametrize("resume", [False, True])
+def test_an_absent_empty_or_lock_only_folder_starts_afresh(tmp_path, holds, resume):
+    path = tmp_path / "run"
+    if holds is not None:
+        path.mkdir()
+    for name in holds or ():
+        (path / name).write_text("{")
+    assert toy_runs.train(path, updates=1, resume=resume).results
+    assert not list(path.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "metrics.csv", ".config.json.short.json", "checkpoints", ".hidden"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_with_something_else_is_refused_and_left_alone(tmp_path, name, resume):
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / name).write_text("mine")
+    with pytest.raises(RunError, match=r"exists and is no run: it holds .* and no config.json; choose another --out"):
+        toy_runs.train(path, resume=resume)
+    assert contents(path) == {name: b"mine"}
+
+
+def test_what_a_kill_left_is_swept_and_nothing_else(half, whole):
+    left = [
+        ".metrics.csv.abcd1234.csv",
+        "checkpoints/.0000000040.safetensors.abcd_234.safetensors",
+        ".maze.npz.aaaaaaaa.npz",
+    ]
+    stays = [".metrics.csv.abcd1234.txt", "notes.txt", ".notes.txt.abcd1234.txt", "checkpoints/.mine.safetensors"]
+    for name in left + stays:
+        (half / name).write_bytes(b"half a file")
+    again(half)
+    assert [name for name in left if (half / name).exists()] == []
+    assert [name for name in stays if not (half / name).exists()] == []
+
+
+# ---- places that cannot be -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["file", "file/run", "x" * 300, "a\0b", "/proc/run", "/dev/null/run", "dangling"],
+)
+def test_an_impossible_place_is_refused_before_anything_is_read(tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "at" / "all")
+    with pytest.raises(RunError, match=r"cannot be written|exists as a file") as told:
+        toy_runs.train(tmp_path / place, dataset="npz:there-is-none.npz")
+    assert "\n" not in str(told.value)
+    assert contents(tmp_path) == {"file": b"mine"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_read_only_folder_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(RunError, match="cannot be written: permission denied"):
+        toy_runs.train(tmp_path / "run")
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EROFS])
+def test_a_place_where_nothing_may_be_made_is_refused(tmp_path, monkeypatch, error):
+    def forbidden(self, *args, **options):
+        raise OSError(error, os.strerror(error), str(self))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", forbidden)
+    with pytest.raises(RunError, match=r"cannot be written: (permission denied|read-only file system)"):
+        toy_runs.train(tmp_path / "run", dataset="npz:there-is-none.npz")
+
+
+@pytest.mark.parametrize("place", ["file/page.html", "x" * 300 + ".html", "a\0b.html", "/proc/page.html", "folder"])
+def test_a_report_in_an_impossible_place_is_one_sentence(whole, tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RunError, match="cannot be written"):
+        write_report([whole.path], tmp_path / place, title="Mine")
+
+
+def test_a_run_may_be_named_by_text(whole):
+    run = extremal.Run(str(whole.path))
+    assert run == whole
+    assert run.plan.updates == 40
+    assert run.policy().act(np.zeros(3, np.float32)).shape == (2,)
+    assert write_report([str(whole.path)], whole.path.parent / "page.html", title="Mine").exists()
+
+
+# ---- a full disk -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """From the second file of this name on, there is no room."""
+
+    def from_now_on(part):
+        replace, seen = os.replace, []
+
+        def no_room(source, target):
+            if part in str(target):
+                seen.append(target)
+                if len(seen) > 1 or part == "summary.json":
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", no_room)
+
+    return from_now_on
+
+
+@pytest.mark.parametrize("part", ["metrics.csv", "evaluations.csv", "diverged.json", ".safetensors", "summary.json"])
+def test_a_full_disk_keeps_the_last_checkpoint_and_says_so(whole, full, monkeypatch, tmp_path, part):
+    path = tmp_path / "run"
+    full(part)
+    reached = 40 if part == "summary.json" else 20
+    with pytest.raises(RunError, match=rf"no space left .* saved up to update {reached} .* by --resume") as told:
+        toy_runs.train(path, seeds=2)
+    assert part in str(told.value)
+    assert [int(file.stem) for file in checkpoints(path)][-1] == reached
+    assert not [name for name in contents(path) if name.split("/")[-1].startswith(".")]
+    monkeypatch.undo()
+    assert arrays(extremal.resume(path, dataset=toy_runs.log())) == arrays(whole)
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_nothing(monkeypatch, tmp_path):
+    def no_room(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", no_room)
+    with pytest.raises(RunError, match="no space left"):
+        toy_runs.train(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_that_the_system_cuts_short_leaves_the_one_before(tmp_path):
+    path, limits = tmp_path / "one.safetensors", resource.getrlimit(resource.RLIMIT_FSIZE)
+    checkpoint.save(path, {"x": np.zeros(10)}, update=1)
+    before = path.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(RunError, match=r"one.safetensors' cannot be written"):
+            checkpoint.save(path, {"x": np.zeros(100_000)}, update=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_report_on_a_full_disk_is_one_sentence(whole, tmp_path, monkeypatch):
+    def no_room(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(RunError, match=r"page.html' cannot be written: no space left"):
+        write_report([whole.path], tmp_path / "page.html", title="Mine")
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- two processes -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_second_in_a_folder_is_refused_at_once(half):
+    before = contents(half)
+    with alone(half):
+        for begin in (lambda: again(half), lambda: extremal.resume(half)):
+            with pytest.raises(RunError, match="half is in use: another process is at work in it"):
+                begin()
+    assert contents(half) == before
+    again(half)
+
+
+def test_the_second_is_refused_while_the_first_trains(tmp_path):
+    told = []
+
+    def watch(update, metrics):
+        if update == 20:
+            for resume in (False, True):
+                with pytest.raises(RunError, match=r"exists|is in use") as error:
+                    toy_runs.train(tmp_path / "run", resume=resume)
+                told.append(str(error.value))
+
+    run = toy_runs.train(tmp_path / "run", watch=watch)
+    assert "exists" in told[0]
+    assert "in use" in told[-1]
+    assert run.finished
+
+
+ORPHAN = """
+import os, sys, time
+from pathlib import Path
+from extremal.core.lock import alone
+
+with alone(Path(sys.argv[1])):
+    child = os.fork()
+    if child == 0:
+        os.close(1)
+        time.sleep(60)
+        os._exit(0)
+    print(child, flush=True)
+    os._exit(9)  # as if killed: nothing is let go by hand
+"""
+
+
+def test_a_lock_ends_with_its_owner_and_not_with_a_child_that_it_forked(tmp_path):
+    script = [sys.executable, "-W", "ignore", "-c", ORPHAN, str(tmp_path)]
+    with subprocess.Popen(script, stdout=subprocess.PIPE) as owner:
+        child = int(owner.stdout.readline())
+        assert owner.wait(60) == 9
+    try:
+        os.kill(child, 0)  # it is alive
+        with alone(tmp_path):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_lock_lives_through_a_copy_of_the_folder_by_its_owner(tmp_path):
+    """A POSIX record lock would be gone with any closing of the file in this process."""
+    (tmp_path / "run").mkdir()
+    with alone(tmp_path / "run"):
+        shutil.copytree(tmp_path / "run", tmp_path / "copy")
+        with pytest.raises(RunError, match="in use"), alone(tmp_path / "run"):
+            pass
+
+
+# ---- signals -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_run_with_its_number_after_the_chunk_is_saved(whole, tmp_path, number):
+    before = signal.getsignal(number)
+
+    def watch(update, metrics):
+        if update == 10:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Stopped) as told:
+        toy_runs.train(tmp_path / "run", seeds=2, watch=watch)
+    assert told.value.signal == number
+    assert isinstance(told.value, KeyboardInterrupt)
+    assert [int(file.stem) for file in checkpoints(tmp_path / "run")] == [10]
+    assert signal.getsignal(number) is before
+    assert arrays(again(tmp_path / "run")) == arrays(whole)
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    try:
+        run = toy_runs.train(
+            tmp_path / "run", watch=lambda update, metrics: update == 10 and os.kill(os.getpid(), signal.SIGHUP)
+        )
+        assert run.finished
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
