@@ -1,6 +1,7 @@
 """A message says what was found, and what to write instead."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from extremal.algorithms.registry import METHODS
 from extremal.cli.commands import _COMMANDS
 from extremal.core.errors import nearest
 from extremal.data.ids import load_dataset
+from extremal.report.runs import Run, names
 
 
 def refused(call, *words) -> str:
@@ -187,3 +189,33 @@ def test_warnings_of_dependencies_are_not_shown_and_ours_are_one_line(monkeypatc
         ):
             warnings.warn_explicit(message, category, file, 1)
     assert capsys.readouterr().err == "warning: the cached file x is damaged and is not used\n"
+
+
+# ---- names of runs --------------------------------------------------------------------------------------------------------
+
+
+def _run(folder: str, method: str = "bc", data: str = "log", swept: tuple[str, ...] = (), **settings) -> Run:
+    replicas = [{"seed": 0, "overrides": {name: settings[name] for name in swept}}]
+    config = {"method": method, "replicas": replicas, "dataset": {"name": data}, "settings": settings}
+    return Run(Path(folder), config, {}, [], {}, {}, None, None)
+
+
+def test_runs_of_one_method_are_called_by_what_differs():
+    shapes = [_run("log-bc-width-64-3fe1", width=64, depth=2), _run("log-bc-width-256-77aa", width=256, depth=2)]
+    assert names(shapes) == ["BC, width 64", "BC, width 256"]
+    assert names([*shapes, _run("x", method="iql", width=9)]) == ["BC, width 64", "BC, width 256", "IQL"]
+    assert names(shapes[:1]) == ["BC"]
+    both = [_run("a", clip=None, batch_norm=False), _run("b", clip=7.0, batch_norm=True)]
+    assert names(both) == ["BC, clip none, batch_norm no", "BC, clip 7, batch_norm yes"]
+    assert names([_run("a", data="hopper"), _run("b", data="walker")]) == ["BC, hopper", "BC, walker"]
+
+
+def test_what_was_swept_within_a_run_is_told_of_its_results_and_not_of_its_name():
+    swept = [_run("a", rate=0.1, width=8, swept=("rate",)), _run("b", rate=0.3, width=16, swept=("rate",))]
+    assert names(swept) == ["BC, width 8", "BC, width 16"]
+
+
+def test_runs_that_differ_in_nothing_or_in_too_much_are_called_by_their_folders():
+    assert names([_run("runs/a", width=8), _run("runs/b", width=8)]) == ["BC (a)", "BC (b)"]
+    many = [_run(folder, **{f"setting_{n}": n + number for n in range(5)}) for number, folder in enumerate("ab")]
+    assert names(many) == ["BC (a)", "BC (b)"]

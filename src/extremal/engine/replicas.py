@@ -127,6 +127,7 @@ def train_replicas(
 
 
 def _train(algorithms, states, dataset, keys, alive, start, stop, *, how: How) -> tuple[AgentState, Chunk]:
+    @partial(jax.jit, inline=True)  # traced once, for its place below and for the shapes of what it gives
     def train(algorithm: Algorithm, state: AgentState, key: jax.Array) -> tuple[AgentState, Chunk]:
         new, chunk = train_chunk(algorithm, state, dataset, key, start, stop)
         return jax.tree.map(partial(jnp.where, chunk.finite), new, state), chunk
