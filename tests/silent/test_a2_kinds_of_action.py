@@ -160,3 +160,10 @@ def test_words_are_to_be_numbered(tmp_path, refusal):
     assert "number the choices" in refusal(lambda: Dataset.from_rows(**REST, action=word.astype(object)))
     names, number = np.unique(word, return_inverse=True)
     assert Dataset.from_rows(**REST, action=number, actions="discrete").card.actions == len(names)
+
+
+def test_whole_real_numbers_are_a_warning_until_somebody_says_that_they_are_quantities():
+    codes = lambda data: [f.code for f in check_dataset(data).findings]  # noqa: E731
+    assert "whole-number-action" in codes(Dataset.from_rows(**REST, action=CHOICE * 1.0))
+    assert "whole-number-action" not in codes(Dataset.from_rows(**REST, action=CHOICE * 1.0, actions="continuous"))
+    assert "whole-number-action" not in codes(Dataset.from_rows(**REST, action=CHOICE + 0.5))

@@ -47,6 +47,7 @@ class Card:
     action_low: tuple[float, ...] | None = static(default=None)  # declared range; None: read from the data
     action_high: tuple[float, ...] | None = static(default=None)
     actions: int | None = static(default=None)  # number of discrete actions; None: continuous
+    quantities: bool = static(default=False)  # somebody said that actions are no choices, whatever they look like
     recipe: str = static(default="")  # JSON: how the data came about (generator, seed, versions, source hash)
     findings: tuple[Finding, ...] = static(default=())  # of reading: rows left out, say; `check_dataset` repeats them
 

@@ -72,14 +72,17 @@ def settled(action: Any, card: Card, said: Actions | None) -> tuple[np.ndarray, 
         card = _quantities_of_many_values(value, card)
     if kind in (None, "continuous"):
         value = real("action", value)
+        card = dataclasses.replace(card, quantities=True) if kind is not None and card.action_low is None else card
         return (value[:, None] if value.ndim == 1 else value), card
     count = _choices(value) if kind == "discrete" else int(kind)
     return whole("action", _one_entry(value), count), dataclasses.replace(card, actions=count)
 
 
 def declared(card: Card) -> Actions | None:
-    """What a card says of the actions: their number, or by a range that they are quantities."""
-    return card.actions if card.actions is not None else "continuous" if card.action_low is not None else None
+    """What a card says of the actions: their number, or that they are quantities, by a range or in so many words."""
+    if card.actions is not None:
+        return card.actions
+    return "continuous" if card.quantities or card.action_low is not None else None
 
 
 def agree(card: Card, said: Actions | None, *, space: Actions | None = None) -> None:

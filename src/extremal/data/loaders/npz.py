@@ -96,6 +96,8 @@ def card_from_json(text: str) -> Card:
             Finding(**found | {"rows": tuple(found["rows"])}) for found in entries.get("findings", ())
         )
         return Card(**entries)
+    except DataError:
+        raise
     except (ValueError, TypeError) as error:
         raise DataError(f"is not the JSON of a dataset card: {error}", field="card") from error
 

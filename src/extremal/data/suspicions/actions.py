@@ -8,6 +8,7 @@ import numpy as np
 
 from extremal.data.dataset import Dataset
 from extremal.data.finding import Finding
+from extremal.data.kinds import declared
 from extremal.data.strays import strays, usual_range
 from extremal.data.suspicions.log import Log, first_rows, listed
 
@@ -106,7 +107,7 @@ def action_kind(log: Log) -> Iterator[Finding]:
             advice="leave them out, or expect a policy that collapses there",
             rows=first_rows(np.arange(data.rows)),
         )
-    if data.action.shape[1] > 1 or data.card.action_low is not None:
+    if data.action.shape[1] > 1 or declared(data.card) == "continuous":
         return
     taken = np.unique(data.action[:1000])
     taken = np.unique(data.action) if len(taken) <= _CHOICES else taken
@@ -116,8 +117,8 @@ def action_kind(log: Log) -> Iterator[Finding]:
             level="warning",
             code="whole-number-action",
             says=f"every action is one of {len(taken)} whole numbers, {taken[0]:g} to {taken[-1]:g}",
-            advice="if these are choices, say --actions discrete (in Python, actions='discrete'); if they are quantities, declare "
-            "their range, and this is right",
+            advice="if these are choices, say --actions discrete (in Python, actions='discrete'); if they are quantities, say "
+            "--actions continuous, or declare their range",
             rows=first_rows(np.arange(data.rows)),
         )
 

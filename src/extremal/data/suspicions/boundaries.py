@@ -14,6 +14,7 @@ from extremal.data.suspicions.moves import Moves
 from extremal.data.suspicions.resets import GROUP, Evidence, evidence, linked, spread, standing
 
 _REACH = 10  # rows on either side of an end
+_ENOUGH = 10  # ends that go on, from which on chance and an event at one time of all episodes are ruled out
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,9 @@ def boundaries(log: Log) -> Iterator[Finding]:
             rows=first_rows(shift.rows),
         )
     elif shift.offset == 1 and _is_phantom(log, shift, joined):
+        certain = shift.certain and (joined.mean() > 0.5 or total >= _ENOUGH)
         yield Finding(
-            level="error" if shift.certain else "warning",
+            level="error" if certain else "warning",
             code="phantom-row",
             says=f"after {count} of {total} ends one more row goes on from the end's last observation, and leads to a reset",
             advice="such rows are what an environment that resets on the next step leaves: no action was taken there. Drop each "
@@ -62,7 +64,7 @@ def _out_of_step(log: Log, shift: Shift, joined: np.ndarray, total: int) -> Find
     late = int(log.data.truncated[shift.ends].mean() > 0.5 and joined.mean() < 0.5) - offset
     rows, early = (offset, "early") if offset > 0 else (late, "late")
     return Finding(
-        level="error",
+        level="error" if total >= _ENOUGH else "warning",
         code="shifted-boundary",
         says=f"observations go on over the ends, and are reset {rows} row{'s' * (rows != 1)} {'after' if offset > 0 else 'before'} "
         f"them, at {len(shift.rows)} of {total} ends",
