@@ -206,6 +206,7 @@ def run(pulled, tmp_path_factory):
         log_every=100,
         episodes=2,
         out=tmp_path_factory.mktemp("dt") / "run",
+        unchecked=True,  # there is nothing to observe, and the check says so
     )
 
 
@@ -259,6 +260,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(run, pulled, tmp_pat
             raise KeyboardInterrupt
 
     options = {"updates": 300, "evaluate_every": 200, "log_every": 100, "episodes": 2, "out": tmp_path / "run"}
+    options["unchecked"] = True
     with pytest.raises(KeyboardInterrupt):
         extremal.train(ASK, pulled, watch=stop, **options)
     again = extremal.train(ASK, pulled, resume=True, **options)
@@ -271,12 +273,12 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(run, pulled, tmp_pat
 @pytest.mark.slow
 def test_held_out_windows_are_measured(pulled, tmp_path):
     data = pulled.replace(card=Card(name="lever"))
-    done = extremal.train(ASK, data, updates=2, log_every=1, evaluate_every=2, out=tmp_path / "run")
+    done = extremal.train(ASK, data, updates=2, log_every=1, evaluate_every=2, out=tmp_path / "run", unchecked=True)
     assert {"heldout/pi/loss", "heldout/pi/newest"} <= {result["metric"] for result in done.results}
 
 
 def test_a_method_that_asks_for_no_return_says_so(pulled, tmp_path):
-    done = extremal.train(extremal.BC(width=8), pulled, updates=2, episodes=1, out=tmp_path / "run")
+    done = extremal.train(extremal.BC(width=8), pulled, updates=2, episodes=1, out=tmp_path / "run", unchecked=True)
     with pytest.raises(ConfigError, match="'target_return'"):
         done.evaluate(episodes=1, target_return=1.0)
 
