@@ -78,7 +78,7 @@ def test_a_method_is_trained_on_what_is_fitted_first(trained, told, fit, kept, d
     fitting = [metrics["fitting"] for _, metrics in told if "fitting" in metrics]
     assert fitting[-1] == "behaviour, 20 of 20"
     assert all("fitting" in metrics for _, metrics in told[: len(fitting)])
-    assert updates[len(fitting) :] == [0, 10, 20, 30, 40]  # 0: it compiles
+    assert updates[len(fitting) :] == [0, 0, 10, 20, 30, 40]  # 0: it compiles, and has
     assert fit.folder.parent == kept / "fitted"
     assert [path.name for path in fit.folder.glob("seeds-*")] == ["seeds-0-1"]
     assert {result["updates"] for result in trained.results} == {40}

@@ -98,7 +98,8 @@ def test_ctrl_c_finishes_the_chunk_and_saves_it(cloned, untimed, train, tmp_path
     with pytest.raises(KeyboardInterrupt):
         train(path, seeds=2, watch=watch)
     assert signal.getsignal(signal.SIGINT) is before
-    assert told == [(0, True), (10, False)]
+    assert told[0] == (0, True)
+    assert [update for update, _ in told if update] == [10]
     assert [int(file.stem) for file in checkpoints(path)] == [10]
     run = train(path, seeds=2, resume=True)
     assert last(path) == last(cloned.path)

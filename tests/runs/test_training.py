@@ -185,7 +185,7 @@ def test_evaluation_beside_training_changes_no_number(maze_run, train_in_maze, l
     monkeypatch.setattr(rollout, "rollout", held_back)
     with pytest.raises(KeyboardInterrupt):
         train_in_maze(tmp_path / "run", log_every=5, watch=watch)
-    assert told == [(0, False), (5, False), (10, False), (15, False), (10, True)]  # 0: it compiles
+    assert told == [(0, False), (0, False), (5, False), (10, False), (15, False), (10, True)]  # 0: it compiles, and has
     assert [int(file.stem) for file in checkpoints(tmp_path / "run")] == [10, 15]
     train_in_maze(tmp_path / "run", log_every=5, resume=True)
     assert last(tmp_path / "run") == last(maze_run.path)
