@@ -95,6 +95,6 @@ def _rules() -> str:
     """The sources of all that checks: with another rule, what was found before says nothing."""
     digest = hashlib.sha256()
     for folder in rules.__path__:
-        for file in sorted(Path(folder).glob("*.py")):
+        for file in sorted(Path(folder).rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()

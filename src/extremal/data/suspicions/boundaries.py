@@ -64,13 +64,23 @@ def _out_of_step(log: Log, shift: Shift, joined: np.ndarray, total: int) -> Find
     late = int(log.data.truncated[shift.ends].mean() > 0.5 and joined.mean() < 0.5) - offset
     rows, early = (offset, "early") if offset > 0 else (late, "late")
     return Finding(
-        level="error" if total >= _ENOUGH else "warning",
+        level="error" if total >= _ENOUGH or _stand_out(log, shift) else "warning",
         code="shifted-boundary",
         says=f"observations go on over the ends, and are reset {rows} row{'s' * (rows != 1)} {'after' if offset > 0 else 'before'} "
         f"them, at {len(shift.rows)} of {total} ends",
         advice=f"the flags of the ends stand {rows} row{'s' * (rows != 1)} {early}: set them on the last row before each reset",
         rows=first_rows(shift.rows),
     )
+
+
+def _stand_out(log: Log, shift: Shift) -> bool:
+    """Whether few resets are beyond all other moves, in episodes of several lengths: then no event at one time of each is meant."""
+    moves, others = log.moves, ~log.moves.joint
+    others[shift.rows] = False
+    episode = np.searchsorted(log.data.starts, shift.ends, side="right") - 1
+    size = moves.into_end[episode] if shift.offset is None else moves.size[shift.rows]
+    several = len(np.unique(log.data.lengths[episode])) > 1 and moves.pairs is None
+    return several and bool(others.any()) and bool(size.min() > 1.5 * moves.size[others].max())
 
 
 def _is_phantom(log: Log, shift: Shift, joined: np.ndarray) -> bool:

@@ -32,7 +32,7 @@ class Evidence:
         if self.novelty is not None:
             return self.novelty.seen >= 0.5 and self.novelty.expected <= min(0.2, self.novelty.seen / 3.0)
         far, rank = (0.6, 0.85) if self.count >= 20 else (0.8, 0.95)
-        near = 0.4 if self.count >= 50 else 0.2  # of a few, the spread itself is hardly known
+        near = 0.4 if self.count >= 50 else 0.2 if self.count >= 20 else 0.05  # of a few, the spread is hardly known
         return (self.far >= far and self.rank >= rank) or self.spread <= near
 
     @property
