@@ -264,6 +264,17 @@ def test_the_last_row_again_and_again(count):
     assert finding.rows[0] == 1000
 
 
+@pytest.mark.parametrize("name", ["observation", "action"])
+@pytest.mark.parametrize("fill", [0.0, -1.0])
+def test_a_column_that_was_not_written_to_the_end(name, fill):
+    rows = table(walk([10] * 100, ends="terminated"), successors=False)
+    assert "unwritten-column" not in codes(rows)
+    rows[name][-40:] = fill
+    finding = codes(rows)["unwritten-column"]
+    assert (finding.level, finding.rows[0]) == ("warning", 960)
+    assert f"{name} is {fill:g} throughout in the last 40 rows" in finding.says
+
+
 def test_a_recorder_that_hung_in_the_middle():
     rows = table(walk([1000]))
     for value in (rows["observation"], rows["action"], rows["reward"], rows["next_observation"]):

@@ -4,7 +4,7 @@ from extremal.data.suspicions.actions import action_kind, action_range, discrete
 from extremal.data.suspicions.boundaries import boundaries
 from extremal.data.suspicions.ends import flags, short_episodes, time_limit_as_end
 from extremal.data.suspicions.log import Rule
-from extremal.data.suspicions.successors import filled_successors, written_again
+from extremal.data.suspicions.successors import filled_successors, half_written, written_again
 from extremal.data.suspicions.values import features, rewards, stray_numbers
 
 RULES: tuple[Rule, ...] = (
@@ -20,4 +20,5 @@ RULES: tuple[Rule, ...] = (
     features,
     stray_numbers,
     written_again,
+    half_written,
 )

@@ -95,9 +95,7 @@ def written_again(log: Log) -> Iterator[Finding]:
         )
         again[data.rows - tail - 1 :] = False
     starts, lengths = _runs(again)
-    tail = data.rows - 1 - _first_of_last_run(again)
-    others = lengths[starts + lengths < len(again)] if tail else lengths
-    last_only = tail > 3 * max(1, int(others.max(initial=0)))
+    last_only = _stuck(again) > 0
     if log.moves.pairs is None and (last_only or (again.mean() < 0.05 and lengths.max(initial=0) >= _LONG)):
         worst = len(starts) - 1 if last_only else int(lengths.argmax())
         first, length = int(starts[worst]), int(lengths[worst])
@@ -109,6 +107,35 @@ def written_again(log: Log) -> Iterator[Finding]:
             advice="a recorder that hung or was stopped writes such rows: leave them out",
             rows=first_rows(np.arange(first, first + length + 1)),
         )
+
+
+def half_written(log: Log) -> Iterator[Finding]:
+    """Observations or actions that stand still to the end of the log, where the other columns go on: one was written, one not."""
+    data = log.data
+    columns = {"observation": log.state.reshape(data.rows, -1), "action": data.action.reshape(data.rows, -1)}
+    still = {name: (column[1:] == column[:-1]).all(axis=1) for name, column in columns.items()}
+    still["reward"] = data.reward[1:] == data.reward[:-1]
+    for name, column in columns.items():
+        tail = _stuck(still[name])
+        if tail < _LONG or tail == len(still[name]) or log.moves.pairs is not None:
+            continue
+        if all(flags[-tail:].all() for flags in still.values()):  # whole rows: another rule's
+            continue
+        last = f"{column[-1, 0]:g} throughout" if (column[-1] == column[-1, 0]).all() else "the same"
+        yield Finding(
+            level="warning",
+            code="unwritten-column",
+            says=f"{name} is {last} in the last {tail + 1} rows, and changes everywhere else",
+            advice="a writer that was stopped, or a sensor that hung, leaves such a column: leave these rows out",
+            rows=first_rows(np.arange(data.rows - tail - 1, data.rows)),
+        )
+
+
+def _stuck(again: np.ndarray) -> int:
+    """How many rows at the very end repeat the one before, if that is more than three times as long as anywhere else; else 0."""
+    tail = len(again) - _first_of_last_run(again)
+    others = _longest(again[: len(again) - tail])
+    return tail if tail > 3 * max(1, others) else 0
 
 
 def _runs(flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
