@@ -167,3 +167,22 @@ def test_whole_real_numbers_are_a_warning_until_somebody_says_that_they_are_quan
     assert "whole-number-action" in codes(Dataset.from_rows(**REST, action=CHOICE * 1.0))
     assert "whole-number-action" not in codes(Dataset.from_rows(**REST, action=CHOICE * 1.0, actions="continuous"))
     assert "whole-number-action" not in codes(Dataset.from_rows(**REST, action=CHOICE + 0.5))
+
+
+@pytest.mark.parametrize("kind", ["a gear beside a throttle", "one-hot rows", "two choices"])
+def test_an_entry_of_whole_numbers_is_a_warning_until_it_is_said(kind):
+    """A column of whole numbers beside one of real numbers comes as real numbers, and so do one-hot rows."""
+    random = np.random.default_rng(0)
+    choice = random.integers(0, 4, 60)
+    action = {
+        "a gear beside a throttle": np.c_[random.uniform(-1, 1, 60), choice],
+        "one-hot rows": np.eye(4)[choice],
+        "two choices": np.c_[choice, random.integers(0, 3, 60)] * 1.0,
+    }[kind]
+    rows = {"observation": random.normal(size=(60, 2)), "action": action, "reward": random.normal(size=60)}
+    rows["terminated"] = np.arange(60) % 10 == 9
+    (finding,) = [f for f in check_dataset(Dataset.from_rows(**rows)).findings if f.code == "whole-number-action"]
+    assert finding.level == "warning"
+    assert finding.says.startswith({"a": "entry 1", "o": "entry 0, 1, 2, 3", "t": "entry 0, 1"}[kind[0]])
+    said = check_dataset(Dataset.from_rows(**rows, actions="continuous"))
+    assert "whole-number-action" not in {f.code for f in said.findings}

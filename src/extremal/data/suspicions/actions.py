@@ -107,20 +107,30 @@ def action_kind(log: Log) -> Iterator[Finding]:
             advice="leave them out, or expect a policy that collapses there",
             rows=first_rows(np.arange(data.rows)),
         )
-    if data.action.shape[1] > 1 or declared(data.card) == "continuous":
-        return
-    taken = np.unique(data.action[:1000])
-    taken = np.unique(data.action) if len(taken) <= _CHOICES else taken
-    whole = (taken == np.floor(taken)).all() and taken[0] >= 0 and taken[-1] < _CHOICES
-    if whole and len(taken) <= _CHOICES and (len(taken) >= 3 or taken.tolist() == [0.0, 1.0]):
+    if declared(data.card) != "continuous" and (choices := _like_choices(data.action)):
+        entry, taken = next(iter(choices.items()))
+        name = "every action" if data.action.shape[1] == 1 else f"entry {listed(list(choices))} of every action"
         yield Finding(
             level="warning",
             code="whole-number-action",
-            says=f"every action is one of {len(taken)} whole numbers, {taken[0]:g} to {taken[-1]:g}",
-            advice="if these are choices, say --actions discrete (in Python, actions='discrete'); if they are quantities, say "
-            "--actions continuous, or declare their range",
+            says=f"{name} is one of {len(taken)} whole numbers, {taken[0]:g} to {taken[-1]:g}"
+            + f" (entry {entry})" * (len(choices) > 1),
+            advice="if these are choices, say --actions discrete (in Python, actions='discrete'), with one number a row; if they are "
+            "quantities, say --actions continuous, or declare their range",
             rows=first_rows(np.arange(data.rows)),
         )
+
+
+def _like_choices(action: np.ndarray) -> dict[int, np.ndarray]:
+    """The entries of actions [N, A] that take few whole numbers from 0 on, and which."""
+    found = {}
+    for entry, column in enumerate(action.T):
+        taken = np.unique(column[:1000])
+        taken = np.unique(column) if len(taken) <= _CHOICES else taken
+        whole = (taken == np.floor(taken)).all() and taken[0] >= 0 and taken[-1] < _CHOICES
+        if whole and len(taken) <= _CHOICES and (len(taken) >= 3 or taken.tolist() == [0.0, 1.0]):
+            found[entry] = taken
+    return found
 
 
 def saturation(dataset: Dataset) -> np.ndarray:
