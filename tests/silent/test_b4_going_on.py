@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -258,6 +259,21 @@ def rates(run, replica=0) -> dict[int, float]:
     counts = {int(v[replica]) for k, v in load_file(checkpoints(run.path)[-1]).items() if k.endswith("count")}
     (count,) = counts
     return {count: float(step.optimiser.learning_rate * step.optimiser.schedule(count))}
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.csv", "evaluations.csv", "diverged.json", "checkpoints/0000000040.safetensors"]
+)
+@pytest.mark.parametrize("options", [{"updates": 80}, {"episodes": 3}, {"log_every": 2}])
+def test_a_damaged_run_is_refused_before_config_says_that_it_changed(copy, name, options):
+    if options != {"updates": 80}:  # else it is finished, and nothing is to be done
+        (copy / "summary.json").unlink()
+        options = options | {"updates": 60}
+    (copy / name).write_bytes(b"\xff\xfe odd")
+    before = contents(copy)
+    with pytest.raises(RunError, match=Path(name).name):
+        extremal.resume(copy, dataset=log(), **options)
+    assert contents(copy) == before
 
 
 def test_a_cosine_is_laid_anew_over_the_new_length_from_the_present_update(tmp_path):
