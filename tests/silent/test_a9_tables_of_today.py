@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from extremal.data.check import check_dataset
 from extremal.data.dataset import Dataset
 from extremal.data.ids import load_dataset, save_dataset
 
@@ -107,3 +108,22 @@ def test_names_of_other_libraries_are_listed_at_once(tmp_path, refusal):
     sentence = refusal(lambda: load_dataset(f"parquet:{tmp_path}/log.parquet"))
     assert "'obs_1' to 'observation_1'" in sentence
     assert "'act_0' to 'action_0'" in sentence
+
+
+def test_files_of_one_episode_each_that_are_labelled_alike_are_a_warning(tmp_path):
+    def check(labels, **more):
+        folder = tmp_path / "-".join([*map(str, labels), *more])
+        folder.mkdir()
+        for number, label in enumerate(labels):
+            state = np.arange(5.0) + 7 * number
+            columns = {"observation": [[s] for s in state], "action": [[s / 40] for s in state], "reward": state}
+            columns |= {"terminated": np.zeros(5, bool), "episode": np.full(5, label)} | more
+            pq.write_table(pa.table(columns), folder / f"part-{number}.parquet")
+        data = load_dataset(f"parquet:{folder}")
+        return data.episodes, {f.code for f in check_dataset(data).findings if f.level == "warning"}
+
+    episodes, said = check([0, 0, 0])
+    assert (episodes, "one-label" in said) == (1, True)
+    for labels, more in (([0, 1, 2], {}), ([0, 0, 0], {"truncated": np.arange(5) == 4})):
+        episodes, said = check(labels, **more)
+        assert (episodes, "one-label" in said) == (3, False)

@@ -17,6 +17,7 @@ import numpy as np
 
 from extremal.core.errors import DataError, require
 from extremal.data.dataset import Card, Dataset
+from extremal.data.finding import Finding
 from extremal.data.invariants import same_rows
 from extremal.data.kinds import Actions, agree
 from extremal.data.loaders.files import check_size, existing, reading, recipe, replacing
@@ -41,7 +42,10 @@ def load_parquet(path: str | Path, actions: Actions | None = None) -> Dataset:
         columns, stored = _columns(files, path)
         rows = same_rows(columns)
         if None in stored:
-            return dataset_of(columns, Card(name=Path(path).stem, recipe=recipe("parquet", *files)), actions)
+            card = Card(
+                name=Path(path).stem, recipe=recipe("parquet", *files), findings=_one_label(columns, len(files))
+            )
+            return dataset_of(columns, card, actions)
         if len(stored) > 1:
             raise DataError("holds several datasets that Extremal wrote; read them one by one")
         card, shape = _stored(stored[0])
@@ -123,6 +127,24 @@ def _columns(files: list[Path], path: str | Path) -> tuple[dict[str, np.ndarray]
                     f"has shape {part[name].shape[1:]} a row, {files[0].name} has {first}", file=file, field=name
                 )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, stored
+
+
+def _one_label(columns: dict[str, np.ndarray], files: int) -> tuple[Finding, ...]:
+    """Files of one episode each are often labelled alike, and nothing but the label says that they go on into each other."""
+    label = columns.get("episode")
+    if label is None or files == 1 or (label != label[0]).any():
+        return ()
+    ends = [columns[name][:-1].any() for name in ("terminated", "truncated") if name in columns]
+    if any(ends) or "next_observation" in columns or {name.lower() for name in columns} & set(TIMES):
+        return ()
+    return (
+        Finding(
+            level="warning",
+            code="one-label",
+            says=f"'episode' is {label[0]!s} in all {files} files, which are read as one episode",
+            advice="where each file is an episode of its own, give each another label",
+        ),
+    )
 
 
 def _label(file: Path, path: str | Path) -> str | None:
