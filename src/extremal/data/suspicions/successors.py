@@ -113,19 +113,23 @@ def half_written(log: Log) -> Iterator[Finding]:
     """Observations or actions that stand still to the end of the log, where the other columns go on: one was written, one not."""
     data = log.data
     columns = {"observation": log.state.reshape(data.rows, -1), "action": data.action.reshape(data.rows, -1)}
-    still = {name: (column[1:] == column[:-1]).all(axis=1) for name, column in columns.items()}
-    still["reward"] = data.reward[1:] == data.reward[:-1]
     for name, column in columns.items():
-        tail = _stuck(still[name])
-        if tail < _LONG or tail == len(still[name]) or log.moves.pairs is not None:
+        if data.rows <= _LONG or (column[-_LONG - 1 :] != column[-1]).any() or log.moves.pairs is not None:
             continue
-        if all(flags[-tail:].all() for flags in still.values()):  # whole rows: another rule's
+        still = (column[1:] == column[:-1]).all(axis=1)
+        tail = _stuck(still)
+        if not tail or tail == len(still):
             continue
-        last = f"{column[-1, 0]:g} throughout" if (column[-1] == column[-1, 0]).all() else "the same"
+        last = slice(data.rows - tail - 1, None)
+        if all(
+            (each[last] == each[-1]).all() for each in (*columns.values(), data.reward)
+        ):  # whole rows: another rule's
+            continue
+        value = f"{column[-1, 0]:g} throughout" if (column[-1] == column[-1, 0]).all() else "the same"
         yield Finding(
             level="warning",
             code="unwritten-column",
-            says=f"{name} is {last} in the last {tail + 1} rows, and changes everywhere else",
+            says=f"{name} is {value} in the last {tail + 1} rows, and changes everywhere else",
             advice="a writer that was stopped, or a sensor that hung, leaves such a column: leave these rows out",
             rows=first_rows(np.arange(data.rows - tail - 1, data.rows)),
         )
