@@ -34,11 +34,14 @@ class Checked:
                 object.__setattr__(self, name, value)
 
 
-def admitted(name: str, value: Any, hint: Any) -> Any:
+def admitted(name: str, value: Any, hint: Any, *, bits: Literal[32, 64] = 32) -> Any:
     """`value`, as a Python number where it is one, if the type `hint` has it.
 
+    Args:
+        bits: of the real numbers that are computed with.
+
     Raises:
-        ConfigError: it is of another type, out of range, or leaves its range in 32 bits.
+        ConfigError: it is of another type, out of range, or leaves its range in so many bits.
     """
     if isinstance(value, Tracer):
         return value
@@ -56,6 +59,8 @@ def admitted(name: str, value: Any, hint: Any) -> Any:
             if within is None:
                 return plain
             if plain in within:
+                if kind is float and bits == 64:
+                    return float(plain)
                 return _in_32_bits(name, kind(plain), kind, within)
     raise ConfigError(f"{name} is {value!r}, expected {describe(hint)}")
 

@@ -13,7 +13,7 @@ from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, RunError
 from extremal.core.files import read_json
 from extremal.core.policy import Policy
-from extremal.core.ranges import CountOrNone, Seed
+from extremal.core.ranges import Seed, Whole
 from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 from extremal.data.finding import Finding
@@ -79,7 +79,7 @@ class Run:
     def policy(self, replica: int = 0, *, target_return: float | None = None) -> Policy:
         """The policy of one replica at the last checkpoint; asked for another return, where `target_return` is given."""
         keep_programs()
-        plan, replica = self.plan, admitted("replica", replica, CountOrNone)
+        plan, replica = self.plan, admitted("replica", replica, Whole)
         if replica >= len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
         states, _, _ = load_checkpoint(plan, self.path)
@@ -113,7 +113,7 @@ class Run:
 
         keep_programs()
         episodes, max_steps = options(episodes=episodes, max_steps=max_steps)
-        seed, keep, plan = admitted("seed", seed, Seed), admitted("keep", keep, CountOrNone), self.plan
+        seed, keep, plan = admitted("seed", seed, Seed), admitted("keep", keep, Whole), self.plan
         if environment is None and plan.environment is None:
             raise ConfigError(
                 f"{self.path}: its dataset names no environment; say which one to evaluate in: --environment ID"

@@ -75,6 +75,5 @@ def check_simulator(simulator: Simulator | None, plan: Plan, *, begun: bool = Fa
     except ExtremalError as error:
         if begun:
             raise
-        said = str(error)
-        advice = f"o train without a simulator: --environment {NO_SIMULATOR}"
-        raise type(error)(f"{said}\nT{advice}" if "\n" in said else f"{said}; t{advice}") from error
+        reason, advice = str(error), f"to train without a simulator: --environment {NO_SIMULATOR}"
+        raise type(error)(f"{reason}{'\n' if '\n' in reason else '; '}{advice}") from error
