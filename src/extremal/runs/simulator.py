@@ -76,4 +76,4 @@ def check_simulator(simulator: Simulator | None, plan: Plan, *, begun: bool = Fa
         if begun:
             raise
         reason, advice = str(error), f"to train without a simulator: --environment {NO_SIMULATOR}"
-        raise type(error)(f"{reason}{'\n' if '\n' in reason else '; '}{advice}") from error
+        raise type(error)("\n" if "\n" in reason else "; ").join((reason, advice))) from error
