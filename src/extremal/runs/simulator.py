@@ -75,5 +75,6 @@ def check_simulator(simulator: Simulator | None, plan: Plan, *, begun: bool = Fa
     except ExtremalError as error:
         if begun:
             raise
-        reason, advice = str(error), f"to train without a simulator: --environment {NO_SIMULATOR}"
-        raise type(error)("\n" if "\n" in reason else "; ").join((reason, advice))) from error
+        reason = str(error)
+        separator = "\n" if "\n" in reason else "; "
+        raise type(error)(f"{reason}{separator}to train without a simulator: --environment {NO_SIMULATOR}") from error
