@@ -59,23 +59,24 @@ def admitted(name: str, value: Any, hint: Any, *, bits: Literal[32, 64] = 32) ->
             if within is None:
                 return plain
             if plain in within:
-                if kind is float and bits == 64:
-                    return float(plain)
-                return _in_32_bits(name, kind(plain), kind, within)
+                return _computable(name, kind(plain), within, bits)
     raise ConfigError(f"{name} is {value!r}, expected {describe(hint)}")
 
 
-def _in_32_bits(name: str, value: Any, kind: type, within: Range) -> Any:
-    """`value`, if the 32 bits in which programs count leave it within its range."""
-    if kind is int:
+def _computable(name: str, value: Any, within: Range, bits: int) -> Any:
+    """`value`, if it stays within its range where programs compute with it: in so many bits, and with 0 for subnormal numbers."""
+    if isinstance(value, int):
         if value < 2**31 or within.at_most < math.inf:
             return value
-        raise ConfigError(f"{name} is {value}, which is more than 32 bits hold; expected {_told(kind, within)}")
+        raise ConfigError(f"{name} is {value}, which is more than 32 bits hold; expected {_told(int, within)}")
+    real = np.float32 if bits == 32 else np.float64
     with np.errstate(over="ignore", under="ignore"):
-        single = float(np.float32(value))
-    if single in within:
+        rounded = float(real(value))
+    if abs(rounded) < np.finfo(real).tiny:
+        rounded = 0.0
+    if rounded in within:
         return value
-    raise ConfigError(f"{name} is {value!r}, in 32 bits {single!r}; expected {_told(kind, within)}")
+    raise ConfigError(f"{name} is {value!r}, in {bits} bits {rounded!r}; expected {_told(float, within)}")
 
 
 def describe(hint: Any) -> str:
