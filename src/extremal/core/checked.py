@@ -68,7 +68,7 @@ def _computable(name: str, value: Any, within: Range, bits: int) -> Any:
     if isinstance(value, int):
         if value < 2**31 or within.at_most < math.inf:
             return value
-        raise ConfigError(f"{name} is {value}, which is more than 32 bits hold; expected {_told(int, within)}")
+        raise ConfigError(f"{name} is {value}, which is more than 32 bits hold; expected {_described(int, within)}")
     real = np.float32 if bits == 32 else np.float64
     with np.errstate(over="ignore", under="ignore"):
         rounded = float(real(value))
@@ -76,22 +76,22 @@ def _computable(name: str, value: Any, within: Range, bits: int) -> Any:
         rounded = 0.0
     if rounded in within:
         return value
-    raise ConfigError(f"{name} is {value!r}, in {bits} bits {rounded!r}; expected {_told(float, within)}")
+    raise ConfigError(f"{name} is {value!r}, in {bits} bits {rounded!r}; expected {_described(float, within)}")
 
 
 def describe(hint: Any) -> str:
     """A type as a user reads it: `float above 0, or none`, `'constant' or 'cosine'`."""
-    told = [_told(*parts(member)) for member in members(hint)]
-    return (", or " if any(" " in text for text in told) else " or ").join(told)
+    kinds = [_described(*parts(member)) for member in members(hint)]
+    return (", or " if any(" " in kind for kind in kinds) else " or ").join(kinds)
 
 
 def bounds(hint: Any) -> str:
     """The range of a type's numbers as a sentence, `Above 0.`; empty where there is none."""
-    found = [str(within) for within in (parts(member)[1] for member in members(hint)) if within is not None]
-    return " ".join(f"{text[0].upper()}{text[1:]}." for text in found if text)
+    ranges = [str(within) for within in (parts(member)[1] for member in members(hint)) if within is not None]
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in ranges if text)
 
 
-def _told(kind: Any, within: Range | None) -> str:
+def _described(kind: Any, within: Range | None) -> str:
     if not isinstance(kind, type):
         return repr(kind)
     name = "none" if kind is type(None) else kind.__name__

@@ -247,9 +247,9 @@ def train(
             plan, fits = before, {}  # whatever was fitted is in the checkpoint
         else:
             fits = fits_of(settings, data, share, () if origin is None else origin.foreign(plan))
-            found = _checked(data, plan, kept, origin, unchecked) if new else {}
-            digests = {fitted_name: fit.digest for fitted_name, fit in fits.items()}
-            plan = dataclasses.replace(plan, check=found, fits=digests)
+            check = _checked(data, plan, kept, origin, unchecked) if new else {}
+            digests = {name: fit.digest for name, fit in fits.items()}
+            plan = dataclasses.replace(plan, check=check, fits=digests)
             plan.save(path)
             tell(plan.check, watch)
         go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=environment)
@@ -257,14 +257,14 @@ def train(
 
 
 def _described(data: Dataset, dataset: Dataset | str, environment: Simulator | None) -> dict[str, Any]:
-    """What config.json keeps of the data and of where they are evaluated."""
+    """The data, and where they are evaluated, as config.json keeps them."""
     id = dataset if isinstance(dataset, str) else data.card.name
     described = describe_dataset(data, id=id, environment=named(environment))
     return described | {"environment": None} if environment == NO_SIMULATOR else described
 
 
 def _checked(data: Dataset, plan: Plan, kept: Dataset, origin: Origin | None, unchecked: bool) -> dict[str, Any]:
-    """What the check of the data found, and what the run to start from makes of them."""
+    """The findings of the data's check, and those of the run to start from."""
     more: list[Finding] = []
     if origin is not None:
         origin.replicas(plan)

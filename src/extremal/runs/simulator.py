@@ -17,7 +17,7 @@ NO_SIMULATOR = "none"  # for `environment`: train without one, though the datase
 
 
 def named(simulator: Simulator | None) -> str | None:
-    """What config.json says of it: the name, or that a function of this name made it.
+    """The entry of config.json for it: the name, or that a function of this name made it.
 
     Raises:
         ConfigError: it is neither a name nor a function.
