@@ -24,7 +24,7 @@ class TrainOptions:
     dataset: str
     """Id of the data, e.g. pointmaze-medium-goal or npz:mine.npz (`extremal data list`)."""
     out: Path
-    """Folder of the run; refused if it exists, unless --resume."""
+    """Folder of the run; one that holds a run already is refused, unless --resume."""
     actions: ActionKind = None
     updates: int = 100_000
     """Of each replica."""
