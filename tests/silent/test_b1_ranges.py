@@ -167,6 +167,25 @@ def test_a_flag_out_of_range_is_refused_before_the_data_are_looked_for(flags, ca
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("train iql --dataset npz:nowhere.npz --out run --expectile 0.7 --expectile 0.9", "--expectile is given twice"),
+        ("train bc --updates 1 --dataset npz:nowhere.npz --out run --updates=2", "--updates is given twice"),
+        ("train bc --dataset npz:a.npz --out run --batch-size 8 --batch_size 9", "--batch-size is given twice"),
+        ("train bc --json --dataset npz:a.npz --out run --no-json", "--json and --no-json are both given"),
+        ("train --resume run --updates 30 --updates 40", "--updates is given twice"),
+        ("evaluate run --seed 1 --episodes 2 --seed 2", "--seed is given twice"),
+        ("data convert npz:a.npz npz:b.npz --actions 3 --actions discrete", "--actions is given twice"),
+    ],
+)
+def test_a_flag_that_is_given_twice_is_refused(command, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command.split()) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 SWEEPS = {
     'updates = 0\n[[method]]\nname = "bc"': "updates is 0",
     'holdout = 1.0\n[[method]]\nname = "bc"': "holdout is 1.0",

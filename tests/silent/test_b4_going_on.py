@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -178,7 +179,8 @@ def test_the_old_way_stays(stored, capsys):
     before = contents(run)
     assert cli.main(["train", "bc", *words, "--resume"]) == 0
     assert contents(run) == before
-    assert cli.main(["train", "bc", *words, "--resume", "--updates", "60"]) == 2
+    longer = ["60" if word == "40" else word for word in words]
+    assert cli.main(["train", "bc", *longer, "--resume"]) == 2
     assert f"`extremal train --resume {run}`" in capsys.readouterr().err
 
 
@@ -232,6 +234,21 @@ def rates(run, replica=0) -> dict[int, float]:
     counts = {int(v[replica]) for k, v in load_file(checkpoints(run.path)[-1]).items() if k.endswith("count")}
     (count,) = counts
     return {count: float(step.optimiser.learning_rate * step.optimiser.schedule(count))}
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.csv", "evaluations.csv", "diverged.json", "checkpoints/0000000040.safetensors"]
+)
+@pytest.mark.parametrize("options", [{"updates": 80}, {"episodes": 3}, {"log_every": 2}])
+def test_a_damaged_run_is_refused_before_config_says_that_it_changed(copy, name, options):
+    if options != {"updates": 80}:  # else it is finished, and nothing is to be done
+        (copy / "summary.json").unlink()
+        options = options | {"updates": 60}
+    (copy / name).write_bytes(b"\xff\xfe odd")
+    before = contents(copy)
+    with pytest.raises(RunError, match=Path(name).name):
+        extremal.resume(copy, dataset=log(), **options)
+    assert contents(copy) == before
 
 
 def test_a_cosine_is_laid_anew_over_the_new_length_from_the_present_update(tmp_path):

@@ -57,6 +57,17 @@ def test_a_row_without_the_number_that_the_summary_needs_is_named(half):
         again(half)
 
 
+@pytest.mark.parametrize("name", ["metrics.csv", "evaluations.csv"])
+def test_a_report_does_not_take_any_line_for_an_empty_table(short, tmp_path, name):
+    shutil.copytree(short.path, tmp_path / "run")
+    for text in ("null", "[]\n", "update,loss\n"):
+        (tmp_path / "run" / name).write_text(text)
+        with pytest.raises(RunError, match=rf"{name}, line 1: there is no column"):
+            table([tmp_path / "run"])
+    (tmp_path / "run" / name).write_text("\n")  # as of a run that diverged before its first row
+    table([tmp_path / "run"])
+
+
 def test_a_damaged_table_of_evaluations_is_named_too(half):
     (half / "evaluations.csv").write_text("update,replica,episode,return\n20,0,0,much\n")
     with pytest.raises(RunError, match=r"evaluations\.csv, line 2: return is 'much', expected a number"):

@@ -1,11 +1,13 @@
 """A command ends as it should whatever its surroundings: no reader, an old terminal, a signal, no home, a full disk."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 
+import jax
 import pytest
 
 import extremal
@@ -198,6 +200,34 @@ def test_an_error_of_the_system_is_one_sentence(monkeypatch, capsys):
     monkeypatch.setattr("extremal.report.text.table", lambda runs: "")
     assert cli.main(["report", "x"]) == 2
     assert capsys.readouterr().err == "error: No space left on device (/disk/file)\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 8.00 TiB for an array"),
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 403726930712 bytes."),
+    ],
+)
+def test_too_little_memory_is_one_sentence(monkeypatch, capsys, error):
+    def large(*_, **__):
+        raise error
+
+    monkeypatch.setattr("extremal.report.text.table", large)
+    assert cli.main(["report", "x"]) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(
+        r"error: not enough memory \((Unable|Out of memory) .*[^.]\); try .* a smaller batch or width\n", said
+    )
+
+
+def test_other_errors_of_jax_are_not_taken_for_it(monkeypatch):
+    def wrong(*_, **__):
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+    monkeypatch.setattr("extremal.report.text.table", wrong)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        cli.main(["report", "x"])
 
 
 def test_without_a_home_what_needs_none_goes_on_and_what_does_names_the_way(monkeypatch, capsys, tmp_path):

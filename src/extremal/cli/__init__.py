@@ -44,6 +44,13 @@ def _run(words: Sequence[str]) -> int:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         print(f"error: {error.strerror or error}{where}", file=sys.stderr)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):  # as JAX says it
+            raise
+        said = str(error).removeprefix("RESOURCE_EXHAUSTED: ").rstrip(".") or "no more is to be had"
+        print(
+            f"error: not enough memory ({said}); try fewer seeds or values, a smaller batch or width", file=sys.stderr
+        )
     except KeyboardInterrupt as stop:
         if how := getattr(command, "goes_on", None):
             stop.add_note(how)

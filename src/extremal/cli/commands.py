@@ -13,7 +13,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
 
 from extremal.cli.console import either
 from extremal.cli.places import named
-from extremal.core.errors import nearest
+from extremal.core.errors import ConfigError, nearest
 
 _COMMANDS = {  # by name: module in `extremal.cli`, and class there; or a group
     "demo": "results.Demo",
@@ -92,6 +92,20 @@ def _class(place: str) -> type:
     return getattr(import_module(f"extremal.cli.{module}"), kind)
 
 
+def _check_once(words: Sequence[str]) -> None:
+    """Refuse a flag that is given twice: of two values, one would be left out in silence."""
+    seen: dict[str, str] = {}
+    for word in words:
+        if not word.startswith("--") or word == "--":
+            continue
+        name = word.split("=")[0].replace("_", "-")
+        flag = "--" + name.removeprefix("--").removeprefix("no-")
+        if flag in seen:
+            given = f"{flag} is given twice" if seen[flag] == name else f"{seen[flag]} and {name} are both given"
+            raise ConfigError(f"{given}; give it once (where a flag takes several values, they follow it: {flag} A B)")
+        seen[flag] = name
+
+
 def _heading(words: Sequence[str], listed: Mapping[str, str | None], *before: str) -> Any:
     """A group's help, or the complaint that no command of it is named: its commands without their options."""
     kinds: dict[str, type] = {}
@@ -101,6 +115,7 @@ def _heading(words: Sequence[str], listed: Mapping[str, str | None], *before: st
 
 
 def _parsed(kind: Any, words: Sequence[str], *before: str, doc: str | None = None) -> Any:
+    _check_once(words)
     return tyro.cli(
         named(kind) if isinstance(kind, type) else kind,
         args=list(words),

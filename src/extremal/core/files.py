@@ -22,8 +22,10 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
         RunError: there is no such place, no right to write there, or no room left; what stood at `path` still does.
     """
-    path = Path(path)
     try:
+        path = Path(os.path.realpath(path))  # what a link points to is written, and the link stays
+        if path.exists() and not path.is_file():  # a device would be replaced by a file
+            raise OSError("it is a folder" if path.is_dir() else "it is no plain file")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
         os.close(handle)
@@ -40,6 +42,26 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             Path(name).unlink(missing_ok=True)
+
+
+def check_replaces(path: Path, beginning: bytes) -> None:
+    """Refuse to write over a file of another kind than is to be written: a slip, and somebody's data would be gone.
+
+    Args:
+        beginning: how every file of the kind begins.
+
+    Raises:
+        RunError: the file at `path` does not begin so, or cannot be read.
+    """
+    if not os.path.isfile(path):
+        return  # absent, or `atomic` refuses it
+    try:
+        with open(path, "rb") as stream:
+            begins = stream.read(len(beginning))
+    except OSError as error:
+        raise unwritable(path, error) from error
+    if begins and begins != beginning:
+        raise RunError(f"{str(path)!r} exists and holds something else; name another file, or remove that one first")
 
 
 def unwritable(path: Path, error: Exception) -> RunError:

@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from extremal.core.files import atomic
+from extremal.core.files import atomic, check_replaces
 from extremal.report.style import DASHES, INK, PALETTE, figure, png, styled
 
 DPI = 160
@@ -51,8 +51,10 @@ def write_difficulty(told: Mapping[str, Any], out: Path) -> Path:
     """Write the picture to the PNG file `out`; returns `out`.
 
     Raises:
+        RunError: `out` holds something else than a picture.
         MissingExtraError: matplotlib is not installed.
     """
+    check_replaces(Path(out), b"\x89PNG")
     with styled():
         image = png(_drawn(told), dpi=DPI)
     with atomic(Path(out)) as temporary:

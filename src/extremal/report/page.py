@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from extremal.core.errors import require
-from extremal.core.files import atomic
+from extremal.core.files import atomic, check_replaces
 from extremal.report import figures
 from extremal.report.runs import Run, names, read_runs, value_text
 from extremal.report.style import PALETTE, colours, styled, svg
@@ -22,10 +22,11 @@ def write_report(runs: Sequence[Path], out: Path, *, title: str) -> Path:
     The file appears whole or not at all. It loads nothing: figures are inline, and no address is in it.
 
     Raises:
-        RunError: a run directory is missing or damaged.
+        RunError: a run directory is missing or damaged, or `out` holds something else than a page.
         MissingExtraError: matplotlib or Jinja2 is not installed.
     """
     jinja2 = require("jinja2", extra="report", purpose="the HTML report")
+    check_replaces(Path(out), b"<!doctype html>")
     context = _context(read_runs(runs), title)
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined

@@ -260,10 +260,10 @@ def _columns(path: Path) -> Columns:
     if not path.exists():
         return {}
     names, rows = read_table(path)
+    if names and (missing := [name for name in KEYS if name not in names]):
+        raise damaged(path, 1, f"there is no column {missing[0]!r}")
     if not rows:
         return {}
-    if missing := [name for name in KEYS if name not in names]:
-        raise damaged(path, 1, f"there is no column {missing[0]!r}")
     table = [[np.nan if row[name] == "" else row[name] for name in names] for _, row in rows]
     return dict(zip(names, np.asarray(table, np.float64).T, strict=True))
 

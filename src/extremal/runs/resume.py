@@ -23,7 +23,7 @@ from extremal.runs.plan import Plan, options, read_plan
 from extremal.runs.run import Run
 from extremal.runs.same import check_data
 from extremal.runs.simulator import check_simulator, named
-from extremal.runs.train import Watcher, checkpoints, reached
+from extremal.runs.train import Watcher, checkpoints, reached, read_saved, tables
 
 if TYPE_CHECKING:
     from extremal.runs.simulator import Simulator
@@ -76,6 +76,8 @@ def resume(
         base = plan.settings.algorithm(plan.spec, updates=plan.updates)
         _, prepared = prepare(base.prepare, kept, known=plan.prepare)
         if plan.to_json() != before.to_json():
+            if checkpoints(path):
+                read_saved(plan, path, *tables(path))  # what is damaged is told before anything is written
             (path / "summary.json").unlink(missing_ok=True)  # of a shorter run
             plan.save(path)
         go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=environment)

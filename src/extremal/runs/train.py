@@ -77,8 +77,7 @@ class Training:
 
     def __post_init__(self) -> None:
         self.algorithms = [self.plan.algorithm(r) for r in range(len(self.plan.replicas))]
-        self.metrics = Table(self.path / "metrics.csv", needs=("seconds", "updates_per_second"))
-        self.evaluations = Table(self.path / "evaluations.csv", needs=("return",))
+        self.metrics, self.evaluations = tables(self.path)
         self.diverged: list[Divergence] = []
         self.compile_seconds = self.evaluate_seconds = 0.0
         self.judge = ThreadPoolExecutor(1, "evaluation")
@@ -127,13 +126,10 @@ class Training:
                     raise ended_by(stopping[0])
 
     def _resume(self, algorithms: Algorithm, keys: jax.Array) -> tuple[int, Any, np.ndarray]:
-        count = len(self.plan.replicas)
         if not checkpoints(self.path):
-            return 0, self.begin(init_replicas(algorithms, keys, self.given)), np.ones(count, bool)
-        states, alive, update = load_checkpoint(self.plan, self.path)
-        self.metrics.resume(update, count)
-        self.evaluations.resume(update, count)
-        self.diverged = [d for d in read_diverged(self.path, count) if not alive[d.replica]]  # the others fell after it
+            return 0, self.begin(init_replicas(algorithms, keys, self.given)), np.ones(len(self.plan.replicas), bool)
+        states, alive, update, diverged = read_saved(self.plan, self.path, self.metrics, self.evaluations)
+        self.diverged = [d for d in diverged if not alive[d.replica]]  # the others fell after it
         return update, states, alive
 
     def _kept(self) -> str:
@@ -353,6 +349,26 @@ def finished(path: Path) -> bool:
         return read_json(path / "summary.json") is not None
     except RunError:
         return False
+
+
+def tables(path: Path) -> tuple[Table, Table]:
+    """metrics.csv and evaluations.csv of a run, without their rows."""
+    return (
+        Table(path / "metrics.csv", needs=("seconds", "updates_per_second")),
+        Table(path / "evaluations.csv", needs=("return",)),
+    )
+
+
+def read_saved(plan: Plan, path: Path, *tables: Table) -> tuple[Any, np.ndarray, int, list[Divergence]]:
+    """All that a run goes on with: its last checkpoint, as `load_checkpoint`, the rows of its tables up to there, who diverged.
+
+    Raises:
+        RunError: some of it is damaged, or there is no checkpoint.
+    """
+    states, alive, update = load_checkpoint(plan, path)
+    for table in tables:
+        table.resume(update, len(plan.replicas))
+    return states, alive, update, read_diverged(path, len(plan.replicas))
 
 
 def load_checkpoint(plan: Plan, path: Path) -> tuple[Any, np.ndarray, int]:
