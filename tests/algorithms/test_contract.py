@@ -200,7 +200,7 @@ def test_saved_and_loaded_training_goes_on_bitwise(case, tmp_path):
 # ---- replicas --------------------------------------------------------------------------------------------------------
 
 
-QUICK = {("xql", "map"), ("xql", "vmap"), ("td3", "map"), ("bc", "map")}
+QUICK = {("xql", "map"), ("bc", "map"), ("bc", "vmap")}
 HOWS = [
     pytest.param(name, how, marks=[] if (name, how) in QUICK else [pytest.mark.slow])
     for name in CASES

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from extremal.core.errors import ConfigError
+from extremal.core.errors import ConfigError, RunError
 from extremal.data.dataset import Dataset
 from extremal.data.ids import load_dataset, save_dataset
 
@@ -39,9 +39,9 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(dataset, tmp_path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, fails, full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RunError, match="cannot be written: no space left"):
         save_dataset(dataset.select([0]), id, overwrite=True)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RunError, match="cannot be written: no space left"):
         save_dataset(dataset, f"{kind}:{tmp_path}/new.{kind}")
     monkeypatch.undo()
     assert [file.name for file in tmp_path.iterdir()] == [f"d.{kind}"]

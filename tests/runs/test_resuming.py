@@ -125,7 +125,8 @@ def stopped(arguments, path, with_signal) -> int:
     """Start the command, wait until it trains, stop it a moment later; its exit code."""
     before = checkpoints(path)
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([sys.executable, "-m", "extremal", *arguments], **silent)
+    kept = {**os.environ, "EXTREMAL_PROGRAMS": str(path.parent / "programs")}  # the second one need not compile again
+    process = subprocess.Popen([sys.executable, "-m", "extremal", *arguments], env=kept, **silent)
     try:
         while process.poll() is None and checkpoints(path) == before:
             time.sleep(0.002)

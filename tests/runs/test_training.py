@@ -114,7 +114,7 @@ def test_actions_come_back_in_the_units_of_the_data(cloned, data):
 
 
 def test_values_come_with_a_method_that_has_them(train, tmp_path, data):
-    run = train(tmp_path / "run", extremal.XQL(width=8, batch_size=16, normalise_observation=True), updates=10)
+    run = train(tmp_path / "run", extremal.XQL(width=8, depth=1, batch_size=16, normalise_observation=True), updates=10)
     value = extremal.load(run.path).value(np.asarray(data.observation))
     assert value.shape == (180,)
     assert np.isfinite(value).all()

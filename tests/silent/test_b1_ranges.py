@@ -62,7 +62,7 @@ def test_the_ends_of_a_range_are_admitted_and_what_is_next_to_them_is_refused(cl
                 assert str(refusal.value).startswith(f"{cls.__name__} setting '{name}' is {bad!r}, expected ")
                 assert describe(declared(cls)[name]) in str(refusal.value)
                 assert str(within) in str(refusal.value)
-        for never in (math.nan, math.inf, -math.inf, 1e39, "1", [1], True, 10**400):
+        for never in (math.nan, math.inf, -math.inf, 1e39, 1e300, "1", [1], True, 10**400):
             with pytest.raises(ConfigError, match=f"{cls.__name__} setting '{name}' is "):
                 dataclasses.replace(default, **{name: never})
         if kind is int:
@@ -79,6 +79,7 @@ def test_the_ends_of_a_range_are_admitted_and_what_is_next_to_them_is_refused(cl
         (lambda: XQL(beta=jnp.float32(-1.0)), "'beta' is .*-1"),
         (lambda: IQL(expectile=np.float64(1.5)), "'expectile' is .*1.5"),
         (lambda: IQL(learning_rate=1e-50), "'learning_rate' is 1e-50, in 32 bits 0.0; expected float above 0"),
+        (lambda: XQL(beta=1e-40), "'beta' is 1e-40, in 32 bits 0.0; expected float above 0"),
         (lambda: IQL(expectile=1.0 - 1e-12), "in 32 bits 1.0; expected float above 0 and below 1"),
         (lambda: XQL(policy_schedule="linear"), "'linear', expected 'constant' or 'cosine'"),
         (lambda: XQL(value_layer_norm="no"), "'value_layer_norm' is 'no', expected bool"),

@@ -10,6 +10,7 @@ import pytest
 import extremal
 from extremal.cli import main
 from extremal.core.errors import ConfigError, MissingExtraError, SpecError
+from extremal.data.limits import step_limit_of
 from extremal.envs import make, make_vector
 from extremal.envs.naming import Environment, Wrapper, parsed
 from extremal.envs.neorl2 import VARIABLE
@@ -314,3 +315,18 @@ def test_the_command_line_takes_arguments(pendulum, tmp_path, capsys):
     plan = Run(tmp_path / "run").plan
     assert (plan.environment, plan.max_steps) == ("Pendulum-v1?g=1.0", 4)
     assert "cut there (--max-steps)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("Pendulum-v1", 200),
+        ("Pendulum-v1?g=1.0&max_episode_steps=50", 50),
+        ("Pendulum-v1?max_episode_steps=none", None),
+        ("Pendulum-v1?max_episode_steps", None),  # cannot be read
+        ("python:worlds.make", None),
+        (None, None),
+    ],
+)
+def test_the_check_of_data_knows_the_limit_that_a_name_says(name, limit):
+    assert step_limit_of(extremal.Card(environment=name)) == limit

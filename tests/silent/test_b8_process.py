@@ -105,6 +105,14 @@ def test_what_is_printed_of_runs_can_be_spelt_in_ascii():
 # ---- signals --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def heard():
+    """Commands that are started hear Ctrl-C, even where the suite runs in a shell's background, which does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def when_it_imports(*words: str) -> subprocess.Popen:
     """A command that has begun to import what it needs, and has a second of that before it."""
     code = f"""if True:
@@ -128,7 +136,7 @@ def when_it_imports(*words: str) -> subprocess.Popen:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["INT", "TERM", "HUP"]
 )
-def test_a_signal_during_import_ends_with_its_status_and_a_line(number, code):
+def test_a_signal_during_import_ends_with_its_status_and_a_line(heard, number, code):
     running = when_it_imports("data", "list")
     running.send_signal(number)
     assert ended(running) == (code, "", "interrupted\n")
@@ -136,7 +144,7 @@ def test_a_signal_during_import_ends_with_its_status_and_a_line(number, code):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
 @pytest.mark.slow
-def test_a_signal_at_any_moment_of_the_start_leaves_no_traceback(number, tmp_path):
+def test_a_signal_at_any_moment_of_the_start_leaves_no_traceback(heard, number, tmp_path):
     """But in the moments in which Python itself starts, before anything of ours runs."""
     for delay in (0.2, 0.4, 0.8, 1.6):
         running = started("train", "bc", "--dataset", "pointmaze-umaze-goal", "--out", str(tmp_path / "run"))

@@ -1,5 +1,7 @@
 """Small data and short training, for what happens to runs."""
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,21 @@ def train(out, algorithm=SMALL, dataset=None, **options) -> extremal.Run:
     """A short training; any argument may be another."""
     options = {"updates": 40, "evaluate_every": 20, "log_every": 10, "out": out} | options
     return extremal.train(algorithm, log() if dataset is None else dataset, **options)
+
+
+def again(path) -> extremal.Run:
+    """Go on with a run of two seeds."""
+    return train(path, seeds=2, resume=True)
+
+
+def stop_at(number):
+    """A watcher that interrupts the training at update `number`."""
+
+    def watch(update, metrics):
+        if update == number:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return watch
 
 
 def arrays(run: extremal.Run | Path) -> dict[str, bytes]:

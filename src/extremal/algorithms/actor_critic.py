@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from extremal.algorithms.settings import DataSettings
-from extremal.core.ranges import Count, CountOrNone, Positive, PositiveShare, Share
+from extremal.core.ranges import Count, Positive, PositiveShare, Share, Whole
 from extremal.core.record import record, static
 from extremal.networks.heads import Critic, DeterministicPolicy, GaussianPolicy, Scalar, TanhGaussianPolicy
 from extremal.networks.layers import MLP
@@ -67,7 +67,7 @@ class ActorCritic(DataSettings):
     critics: Count = static(default=2)
     """Number of critics; their minimum is what follows a transition."""
     width: Count = static(default=256)
-    depth: CountOrNone = static(default=2)
+    depth: Whole = static(default=2)
     """Hidden layers of each network."""
     batch_size: Count = static(default=256)
 

@@ -8,7 +8,7 @@ from extremal.algorithms.actor_critic import ActorCritic
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, AdamW, Polyak
-from extremal.core.ranges import CountOrNone, NotNegative, Positive
+from extremal.core.ranges import NotNegative, Positive, Whole
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.objectives.backup import PolicyBackup
@@ -29,7 +29,7 @@ class AWAC(ActorCritic):
     """`exponential`: as above, at most `max_weight`. `batch_softmax`: divided by its mean over the batch instead."""
     max_weight: Positive = 100.0
     """Largest exponential weight."""
-    policy_depth: CountOrNone = static(default=2)
+    policy_depth: Whole = static(default=2)
     """Hidden layers of the policy."""
     policy_weight_decay: NotNegative = 1e-4
     """How far the policy's weights shrink at each update, in units of its rate."""

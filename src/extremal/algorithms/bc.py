@@ -11,7 +11,7 @@ from extremal.algorithms.settings import continuous, transforms
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.checked import Checked
 from extremal.core.optimiser import Adam, Cosine
-from extremal.core.ranges import Count, CountOrNone, Part, Positive, PositiveShare
+from extremal.core.ranges import Count, Part, Positive, PositiveShare, Whole
 from extremal.core.record import record, static
 from extremal.core.types import Spec, Transform
 from extremal.data.transforms import BestEpisodes
@@ -53,7 +53,7 @@ class BC(Checked):
     policy_dropout: Part | None = None
     """Share of the policy's hidden units silenced in training."""
     width: Count = static(default=256)
-    depth: CountOrNone = static(default=2)
+    depth: Whole = static(default=2)
     """Hidden layers of the policy."""
     batch_size: Count = static(default=256)
     normalise_observation: bool = static(default=False)

@@ -11,7 +11,7 @@ from extremal.algorithms.constrained import TABLE_2, TABLE_3, Constrained, behav
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Polyak
-from extremal.core.ranges import Count, CountOrNone, NotNegative, Positive, Share
+from extremal.core.ranges import Count, NotNegative, Positive, Share, Whole
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.objectives.backup import SampledBackup
@@ -49,7 +49,7 @@ class BEAR(Constrained):
     """Of the policy."""
     multiplier_learning_rate: Positive = 1e-3
     """Of the logarithm of the constraint's weight."""
-    warm_start: CountOrNone = static(default=0)
+    warm_start: Whole = static(default=0)
     """First updates at which the policy meets the constraint alone; 0 in the paper, 40000 in published code."""
     ensemble_weight: Share = 0.75
     """lambda: the target is lambda times the least critic plus 1 - lambda times the largest."""

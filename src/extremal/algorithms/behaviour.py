@@ -13,7 +13,7 @@ from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.checked import Checked
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam
-from extremal.core.ranges import Count, CountOrNone, NotNegative, Positive, Range
+from extremal.core.ranges import Count, NotNegative, Positive, Range, Whole
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.networks.autoregressive import Autoregressive
@@ -44,7 +44,7 @@ class Behaviour(Checked):
     batch_size: Count = static(default=256)
     width: Count = static(default=256)
     """Of the state's embedding; of encoder and decoder; of the Gaussian's network."""
-    depth: CountOrNone = static(default=2)
+    depth: Whole = static(default=2)
     """Hidden layers of the same."""
     head_width: Count = static(default=256)
     """Autoregressive: of the network of each entry of an action."""
@@ -112,7 +112,7 @@ class OnBehaviour(DataSettings):
     """Of the model's fit."""
     behaviour_width: Count = static(default=256)
     """Of the state's embedding; of encoder and decoder; of the Gaussian's network."""
-    behaviour_depth: CountOrNone = static(default=2)
+    behaviour_depth: Whole = static(default=2)
     """Hidden layers of the same."""
     behaviour_head_width: Count = static(default=256)
     """Autoregressive: of the network of each entry of an action."""

@@ -10,7 +10,7 @@ from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam, Polyak
-from extremal.core.ranges import Count, CountOrNone, NotNegative, Positive
+from extremal.core.ranges import Count, NotNegative, Positive, Whole
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.objectives.backup import ExpectedBackup
@@ -47,7 +47,7 @@ class BRAC(Constrained):
     """Of the policy."""
     multiplier_learning_rate: Positive = 1e-3
     """Of the logarithm of a tuned weight."""
-    warm_start: CountOrNone = static(default=0)
+    warm_start: Whole = static(default=0)
     """First updates at which the policy meets the behaviour alone; 20000 in published code."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:

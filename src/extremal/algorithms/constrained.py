@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from extremal.algorithms.behaviour import Behaviour, OnBehaviour
-from extremal.core.ranges import Count, CountOrNone, Positive, PositiveShare, Share
+from extremal.core.ranges import Count, Positive, PositiveShare, Share, Whole
 from extremal.core.record import record, static
 from extremal.networks.heads import Critic, Scalar, TanhGaussianPolicy
 from extremal.networks.layers import MLP
@@ -71,7 +71,7 @@ class Constrained(OnBehaviour):
     critics: Count = static(default=2)
     """Number of critics."""
     width: Count = static(default=256)
-    depth: CountOrNone = static(default=2)
+    depth: Whole = static(default=2)
     """Hidden layers of each network."""
     batch_size: Count = static(default=256)
 

@@ -13,7 +13,7 @@ from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions, tiles_of
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam, Polyak
-from extremal.core.ranges import Count, CountOrNone, NotNegative, Number, Positive
+from extremal.core.ranges import Count, NotNegative, Number, Positive, Whole
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.networks.heads import Critic, Scalar, TanhGaussianPolicy
@@ -56,7 +56,7 @@ class CQL(ActorCritic):
     Source: [kumar2020] Algorithm 1, Eq. (1), (2), (4), (7), (9), (30), App. F.
     """
 
-    policy_depth: CountOrNone | None = static(default=None)
+    policy_depth: Whole | None = static(default=None)
     """Hidden layers of the policy; none: as the critics'."""
     policy_learning_rate: Positive = 3e-5
     """Of the policy; a tenth of the critics', as Theorem 3.3 wants it to change slowly."""
@@ -84,7 +84,7 @@ class CQL(ActorCritic):
     """What follows a transition: Q of one action, the same less the entropy's cost, or the best of `backup_samples`."""
     backup_samples: Count = static(default=10)
     """Actions of the max-backup."""
-    warm_start: CountOrNone = static(default=0)
+    warm_start: Whole = static(default=0)
     """First updates at which the policy clones logged actions; 0 in the paper, 40000 in published code."""
     entropy_weight: Positive = 1.0
     """Weight of the policy's entropy at the start."""

@@ -12,7 +12,7 @@ from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam, Polyak
-from extremal.core.ranges import Count, CountOrNone, Number, Positive
+from extremal.core.ranges import Count, Number, Positive, Whole
 from extremal.core.record import record, static
 from extremal.core.types import Sampler, Spec
 from extremal.objectives.backup import SampledBackup
@@ -51,7 +51,7 @@ class EMaQ(Constrained):
     """Of the critics."""
     critics: Count = static(default=8)
     """Number of critics."""
-    depth: CountOrNone = static(default=3)
+    depth: Whole = static(default=3)
     """Hidden layers of each critic."""
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:

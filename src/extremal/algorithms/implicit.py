@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from extremal.algorithms.settings import DataSettings, continuous, extraction
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import SGD, Adam, Cosine, Polyak
-from extremal.core.ranges import Between, Count, CountOrNone, NotNegative, Part, Positive, PositiveShare, Share
+from extremal.core.ranges import Between, Count, NotNegative, Part, Positive, PositiveShare, Share, Whole
 from extremal.core.record import record, static
 from extremal.core.types import Spec, Transform
 from extremal.networks.heads import ALONE, BallValue, Critic, GaussianPolicy, Scalar, StateValue
@@ -111,7 +111,7 @@ class ImplicitSettings(DataSettings):
     critics: Count = static(default=2)
     """Number of critics; V and the policy see their minimum (2: double Q)."""
     width: Count = static(default=256)
-    depth: CountOrNone = static(default=2)
+    depth: Whole = static(default=2)
     """Hidden layers of each network."""
     batch_size: Count = static(default=256)
     value_layer_norm: bool = static(default=False)
@@ -122,7 +122,7 @@ class ImplicitSettings(DataSettings):
     """Of V; none: as of the others."""
     value_rate: PositiveShare | None = None
     """How far a slow copy of V, which Q and the policy then see, moves towards V after each update; none: they see V itself."""
-    random_actions: CountOrNone = static(default=0)
+    random_actions: Whole = static(default=0)
     """Uniform actions a state that V sees beside the data's."""
     huber: Positive | None = None
     """Huber threshold of the critic's loss; none: the square."""

@@ -9,7 +9,7 @@ from extremal.algorithms.implicit import ImplicitNetworks
 from extremal.algorithms.settings import DataSettings, Preset, continuous, extraction
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Cosine, Polyak
-from extremal.core.ranges import Between, Count, CountOrNone, NotNegative, Positive, PositiveShare, Share
+from extremal.core.ranges import Between, Count, NotNegative, Positive, PositiveShare, Share, Whole
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.objectives.actor import RegularisedImprovement
@@ -47,7 +47,7 @@ class Onestep(DataSettings):
     critics: Count = static(default=1)
     """Number of critics; V and the policy see their minimum."""
     width: Count = static(default=256)
-    depth: CountOrNone = static(default=2)
+    depth: Whole = static(default=2)
     """Hidden layers of each network."""
     batch_size: Count = static(default=256)
 

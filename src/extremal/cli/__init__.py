@@ -20,11 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         from extremal.cli.process import leave
 
-        said = "; ".join(["interrupted", *getattr(stop, "__notes__", [])])
+        line = "; ".join(["interrupted", *getattr(stop, "__notes__", [])])
         code = 128 + getattr(stop, "signal", 2)  # of Ctrl-C, unless another signal asked for the end
         if argv is None:
-            leave(code, said)
-        print(said, file=sys.stderr)
+            leave(code, line)
+        print(line, file=sys.stderr)
         return code
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Union
 
 from tyro.conf import arg, subcommand
 
-Said = Annotated[
+ActionKind = Annotated[
     str | None,
     arg(
         metavar="{discrete,continuous,N}",

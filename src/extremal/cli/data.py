@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from extremal.cli.console import Json, Said, print_json, table
+from extremal.cli.console import ActionKind, Json, print_json, table
 from extremal.core.errors import ConfigError
 
 
@@ -38,7 +38,7 @@ class DataCheck:
 
     id: Positional[str]
     """Id of the data (`extremal data list`)."""
-    actions: Said = None
+    actions: ActionKind = None
     json: Json = False
 
     def run(self) -> int:
@@ -120,7 +120,7 @@ class DataConvert:
     """Id of the data (`extremal data list`)."""
     out: Annotated[Positional[str], arg(metavar="FORM:PATH")]
     """Where to: npz:PATH or parquet:PATH."""
-    actions: Said = None
+    actions: ActionKind = None
     overwrite: bool = False
     """Replace what is there."""
 

@@ -1,4 +1,4 @@
-"""What goes in an option's place, as its help shows it: `--dataset ID`, `--holdout SHARE`, `--updates N`."""
+"""Placeholders for the values of options, as help shows them: `--dataset ID`, `--holdout SHARE`, `--updates N`."""
 
 from __future__ import annotations
 

@@ -52,20 +52,20 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
 
 
-def _unraisable(found: Any) -> None:
+def _unraisable(hook: Any) -> None:
     """An interruption that came where Python has nobody to raise it to, as while it collects garbage."""
-    if isinstance(found.exc_value, KeyboardInterrupt):
-        leave(128 + getattr(found.exc_value, "signal", signal.SIGINT), "interrupted")
-    sys.__unraisablehook__(found)
+    if isinstance(hook.exc_value, KeyboardInterrupt):
+        leave(128 + getattr(hook.exc_value, "signal", signal.SIGINT), "interrupted")
+    sys.__unraisablehook__(hook)
 
 
-def leave(code: int, said: str) -> NoReturn:
+def leave(code: int, line: str) -> NoReturn:
     """End at once, without Python's own ending: a program that still computes in another thread would crash in it."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     with contextlib.suppress(OSError):
-        shown = "\x1b[?25h" if os.isatty(2) and os.environ.get("TERM") != "dumb" else ""  # the cursor, which bars hide
-        os.write(2, f"{shown}{said}\n".encode())
+        cursor = "\x1b[?25h" if os.isatty(2) and os.environ.get("TERM") != "dumb" else ""  # shown again: bars hide it
+        os.write(2, f"{cursor}{line}\n".encode())
     os._exit(code)
 
 
@@ -87,7 +87,7 @@ def _readers() -> Iterator[None]:
 
 
 def _spell_out() -> None:
-    """What a terminal's encoding does not have is written in ASCII, instead of an error."""
+    """Characters that a terminal's encoding lacks are written in ASCII, instead of an error."""
     codecs.register_error("extremal", _spelt)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

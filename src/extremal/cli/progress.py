@@ -36,7 +36,7 @@ def _progress() -> Progress:
 def bars() -> Iterator[Callable[[str, int], Watcher]]:
     """Gives a function from (name, updates) to a watcher that moves a bar of its own."""
     with _progress() as progress:
-        said = partial(progress.console.print, markup=False, highlight=False, soft_wrap=True)
+        say = partial(progress.console.print, markup=False, highlight=False, soft_wrap=True)
 
         def bar(name: str, updates: int) -> Watcher:
             task = progress.add_task(name, total=updates, note="reading the data")
@@ -44,7 +44,7 @@ def bars() -> Iterator[Callable[[str, int], Watcher]]:
 
             def watch(update: int, metrics: dict[str, Any]) -> None:
                 for sentence in metrics.get("warnings", ()):
-                    said(sentence, style="yellow")
+                    say(sentence, style="yellow")
                 known.update(metrics)
                 note = f"{known['updates_per_second']:,.0f} updates/s" if "updates_per_second" in known else ""
                 if "fitting" in metrics:
@@ -52,7 +52,7 @@ def bars() -> Iterator[Callable[[str, int], Watcher]]:
                 if "compiling" in metrics:
                     note = "compiling"
                 if "compiled" in metrics:
-                    said(
+                    say(
                         f"{name}: training begins; its program took {metrics['compiled']:.1f} s to compile or to find again"
                     )
                     note = "training"

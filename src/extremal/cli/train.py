@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from extremal.cli.console import Json, Said, print_json
+from extremal.cli.console import ActionKind, Json, print_json
 from extremal.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ class TrainOptions:
     dataset: str
     """Id of the data, e.g. pointmaze-medium-goal or npz:mine.npz (`extremal data list`)."""
     out: Path
-    """Folder of the run; refused if it exists, unless --resume."""
-    actions: Said = None
+    """Folder of the run; one that holds a run already is refused, unless --resume."""
+    actions: ActionKind = None
     updates: int = 100_000
     """Of each replica."""
     seeds: tuple[int, ...] = (1,)
@@ -68,8 +68,8 @@ def train_command(name: str, preset_name: str | None) -> type:
         value: Any = getattr(default, field)
         if field in sweepable(cls):
             hint, value = tuple[hint, ...], (value,)  # type: ignore[valid-type]
-        told = f"{docs.get(field, '')} {bounds(ranged[field])}".strip()
-        fields.append((field, Annotated[hint, arg(help=told)], dataclasses.field(default=value)))
+        described = f"{docs.get(field, '')} {bounds(ranged[field])}".strip()
+        fields.append((field, Annotated[hint, arg(help=described)], dataclasses.field(default=value)))
     made = dataclasses.make_dataclass(
         f"Train{name}", fields, bases=(TrainOptions,), namespace={"run": _train, "goes_on": GOES_ON}
     )
@@ -111,7 +111,7 @@ def _train(self: Any) -> int:
 
 
 def show(run: Run, *, json: bool) -> None:
-    """What a finished run came to, and what to do with it."""
+    """Print the results of a finished run, and how to draw it and act with it."""
     from extremal.report.text import table as runs_table
 
     if json:

@@ -14,7 +14,7 @@ import numpy as np
 from extremal.core.checked import Checked
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam, Optimiser, Polyak, descend
-from extremal.core.ranges import Count, CountOrNone
+from extremal.core.ranges import Count, Whole
 from extremal.core.record import record, static
 from extremal.core.types import AgentState, Batch, Metrics, Objective, Sampler, SequenceBatch, Transform
 
@@ -29,8 +29,8 @@ class Step(Checked):
     repeat: Count = static(default=1)  # updates per pass, each on a fresh batch
     name: str = static(default="")  # of its metrics and its optimiser state; default: `trains`
     every: Count = static(default=1)  # taken at every so many updates (TD3's policy: 2), counted from `start`
-    start: CountOrNone = static(default=0)  # first update at which it is taken
-    stop: CountOrNone | None = static(default=None)  # first update at which it is taken no more
+    start: Whole = static(default=0)  # first update at which it is taken
+    stop: Whole | None = static(default=None)  # first update at which it is taken no more
     tiles: Count = static(default=1)  # parts of equal size in which a CPU takes the rows of a batch, see `tiles_of`
 
     @property

@@ -34,11 +34,14 @@ class Checked:
                 object.__setattr__(self, name, value)
 
 
-def admitted(name: str, value: Any, hint: Any) -> Any:
+def admitted(name: str, value: Any, hint: Any, *, bits: Literal[32, 64] = 32) -> Any:
     """`value`, as a Python number where it is one, if the type `hint` has it.
 
+    Args:
+        bits: of the real numbers that are computed with.
+
     Raises:
-        ConfigError: it is of another type, out of range, or leaves its range in 32 bits.
+        ConfigError: it is of another type, out of range, or leaves its range in so many bits.
     """
     if isinstance(value, Tracer):
         return value
@@ -56,36 +59,39 @@ def admitted(name: str, value: Any, hint: Any) -> Any:
             if within is None:
                 return plain
             if plain in within:
-                return _in_32_bits(name, kind(plain), kind, within)
+                return _computable(name, kind(plain), within, bits)
     raise ConfigError(f"{name} is {value!r}, expected {describe(hint)}")
 
 
-def _in_32_bits(name: str, value: Any, kind: type, within: Range) -> Any:
-    """`value`, if the 32 bits in which programs count leave it within its range."""
-    if kind is int:
+def _computable(name: str, value: Any, within: Range, bits: int) -> Any:
+    """`value`, if it stays within its range where programs compute with it: in so many bits, and with 0 for subnormal numbers."""
+    if isinstance(value, int):
         if value < 2**31 or within.at_most < math.inf:
             return value
-        raise ConfigError(f"{name} is {value}, which is more than 32 bits hold; expected {_told(kind, within)}")
+        raise ConfigError(f"{name} is {value}, which is more than 32 bits hold; expected {_described(int, within)}")
+    real = np.float32 if bits == 32 else np.float64
     with np.errstate(over="ignore", under="ignore"):
-        single = float(np.float32(value))
-    if single in within:
+        rounded = float(real(value))
+    if abs(rounded) < np.finfo(real).tiny:
+        rounded = 0.0
+    if rounded in within:
         return value
-    raise ConfigError(f"{name} is {value!r}, in 32 bits {single!r}; expected {_told(kind, within)}")
+    raise ConfigError(f"{name} is {value!r}, in {bits} bits {rounded!r}; expected {_described(float, within)}")
 
 
 def describe(hint: Any) -> str:
     """A type as a user reads it: `float above 0, or none`, `'constant' or 'cosine'`."""
-    told = [_told(*parts(member)) for member in members(hint)]
-    return (", or " if any(" " in text for text in told) else " or ").join(told)
+    kinds = [_described(*parts(member)) for member in members(hint)]
+    return (", or " if any(" " in kind for kind in kinds) else " or ").join(kinds)
 
 
 def bounds(hint: Any) -> str:
     """The range of a type's numbers as a sentence, `Above 0.`; empty where there is none."""
-    found = [str(within) for within in (parts(member)[1] for member in members(hint)) if within is not None]
-    return " ".join(f"{text[0].upper()}{text[1:]}." for text in found if text)
+    ranges = [str(within) for within in (parts(member)[1] for member in members(hint)) if within is not None]
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in ranges if text)
 
 
-def _told(kind: Any, within: Range | None) -> str:
+def _described(kind: Any, within: Range | None) -> str:
     if not isinstance(kind, type):
         return repr(kind)
     name = "none" if kind is type(None) else kind.__name__

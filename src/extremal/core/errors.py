@@ -97,12 +97,12 @@ def nearest(name: str, known: Iterable[str], *, kind: str, listing: str | None =
         return ConfigError(f"unknown {kind} {name!r}; did you mean {', '.join(map(repr, close))}?")
     holding = [one for lower, one in by_case.items() if name and name.lower() in lower]
     names = holding or list(by_case.values())
-    said = f"unknown {kind} {name!r}; {'with it in their names' if holding else 'known'}:"
+    heading = f"unknown {kind} {name!r}; {'with it in their names' if holding else 'known'}:"
     if len(names) <= _IN_A_LINE:
-        return ConfigError(f"{said} {', '.join(names)}")
+        return ConfigError(f"{heading} {', '.join(names)}")
     more = [f"... and {len(names) - _IN_A_COLUMN} more"] if len(names) > _IN_A_COLUMN else []
     listed = [f"`{listing}` lists them all"] if listing else []
-    return ConfigError("\n  ".join([said, *names[:_IN_A_COLUMN], *([", ".join(more + listed)] if more else [])]))
+    return ConfigError("\n  ".join([heading, *names[:_IN_A_COLUMN], *([", ".join(more + listed)] if more else [])]))
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

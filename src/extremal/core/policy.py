@@ -135,7 +135,7 @@ class Player:
         return action[0] if self.count is None else action
 
     def receive(self, reward: Any, fresh: Any = False) -> None:
-        """What the last actions brought, [count] or one number; and where (`fresh`) the next observation begins an episode.
+        """The rewards of the last actions, [count] or one number; and where (`fresh`) the next observation begins an episode.
 
         Raises:
             SpecError: rewards that are not finite, another number of either than there are episodes, or no action before.

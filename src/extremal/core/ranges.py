@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from typing import Annotated
-
-_LARGEST = float.fromhex("0x1.fffffep+127")  # that is finite in 32 bits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +24,11 @@ class Range:
     at_most: float = math.inf
 
     def __contains__(self, number: float) -> bool:
-        return abs(number) <= _LARGEST and self.above < number < self.below and self.at_least <= number <= self.at_most
+        return (
+            abs(number) <= sys.float_info.max
+            and self.above < number < self.below
+            and self.at_least <= number <= self.at_most
+        )
 
     def __str__(self) -> str:
         open_low, open_high = self.above > -math.inf, self.below < math.inf
@@ -47,5 +50,5 @@ PositiveShare = Annotated[float, Range(above=0, at_most=1)]
 Between = Annotated[float, Range(above=0, below=1)]
 Part = Annotated[float, Range(at_least=0, below=1)]
 Count = Annotated[int, Range(at_least=1)]
-CountOrNone = Annotated[int, Range(at_least=0)]  # none at all is a number, too
+Whole = Annotated[int, Range(at_least=0)]  # 0 included
 Seed = Annotated[int, Range(at_least=0, at_most=2**32 - 1)]  # of another one JAX would take the last 32 bits

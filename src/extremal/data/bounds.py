@@ -1,4 +1,4 @@
-"""What a card may declare of actions: a finite range with two ends for each entry, or a number of choices."""
+"""Declarations of actions on a card: a finite range with two ends for each entry, or a number of choices."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ from extremal.data.rows import read_rows
 
 @record
 class Card:
-    """What is known of a dataset besides its numbers. Nothing here changes training, except the declared action range.
+    """Facts about a dataset besides its numbers. Nothing here changes training, except the declared action range.
 
     Raises:
         DataError: bounds that are not finite, not in order, or no plain numbers; says which entry.

@@ -77,6 +77,7 @@ def save_dataset(dataset: Dataset, id: str, *, overwrite: bool = False) -> Path:
 
     Raises:
         ConfigError: another form of id, or a file that exists where `overwrite` is false.
+        RunError: there is no such place, no right to write there, or no room left; what stood there still does.
     """
     scheme, _, rest = id.partition(":")
     if scheme not in _SAVERS or not rest:

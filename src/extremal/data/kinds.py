@@ -79,7 +79,7 @@ def settled(action: Any, card: Card, said: Actions | None) -> tuple[np.ndarray, 
 
 
 def declared(card: Card) -> Actions | None:
-    """What a card says of the actions: their number, or that they are quantities, by a range or in so many words."""
+    """A card's own word on the actions: their number, or that they are quantities; None where it has none."""
     if card.actions is not None:
         return card.actions
     return "continuous" if card.quantities or card.action_low is not None else None

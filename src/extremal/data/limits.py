@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from extremal.core.errors import ConfigError
 from extremal.data.dataset import Card
 from extremal.data.loaders.reference import step_limit
+from extremal.envs.naming import LIMIT, parsed
 
 
 def step_limit_of(card: Card) -> int | None:
     """Steps after which the task of `card` stops an episode: D4RL's registration, else that of Gymnasium; None if unknown."""
     if (limit := step_limit(card.reference)) is not None:
         return limit
-    name, _, settings = (card.environment or "").partition("?")
-    for setting in settings.split("&"):
-        key, _, value = setting.partition("=")
-        if key == "max_episode_steps" and value.isdecimal():
-            return int(value)
-    return _registered(name)
+    try:
+        named = parsed(card.environment or "")
+    except ConfigError:  # the check of data asks for no simulator
+        return None
+    return named.arguments[LIMIT] if LIMIT in named.arguments else _registered(named.id)
 
 
 def _registered(name: str) -> int | None:

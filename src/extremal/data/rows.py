@@ -35,7 +35,7 @@ from extremal.data.successors import mismatch
 
 
 class Rows(NamedTuple):
-    """What the episode store is made from: of a table's rows those that are kept, N of them, in order of time."""
+    """The columns of the episode store: those of a table's rows that are kept, N of them, in order of time."""
 
     observation: np.ndarray  # [N + E, *O]
     action: np.ndarray  # [N, ...], as given
@@ -128,11 +128,11 @@ def _ends(steps: _Steps) -> tuple[np.ndarray, list[Finding]]:
         findings += backwards(last, labelled)
         last |= labelled
     last[-1] = True
-    if steps.follow is not None and (found := mismatch(steps.seen, steps.follow, last)) is not None:
+    if steps.follow is not None and (unlike := mismatch(steps.seen, steps.follow, last)) is not None:
         if steps.complete:
-            findings.append(found.finding())
+            findings.append(unlike.finding())
         else:
-            last[found.rows] = True
+            last[unlike.rows] = True
     if steps.step is not None:
         rising(steps.step, last)
         findings += missing_steps(steps.step, last)

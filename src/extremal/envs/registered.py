@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def specification(id: str) -> EnvSpec | None:
-    """What the registry holds of `id`; Gymnasium-Robotics' ids are looked for where it is installed."""
+    """The registry's entry for `id`, or None; Gymnasium-Robotics' ids are looked for where it is installed."""
     import gymnasium
 
     if id not in gymnasium.registry and importlib.util.find_spec("gymnasium_robotics") is not None:

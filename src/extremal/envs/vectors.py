@@ -26,11 +26,11 @@ def entries(space: Any) -> tuple[str, ...]:
         return ()
     if not isinstance(space, gymnasium.spaces.Dict) or not space.spaces:
         raise SpecError(f"observations lie in {space}; only Box and dictionaries of Box are supported")
-    found = []
+    paths = []
     for name in _names(space):
         inner = entries(space[name])
-        found += [f"{name}.{path}" for path in inner] if inner else [name]
-    return tuple(found)
+        paths += [f"{name}.{path}" for path in inner] if inner else [name]
+    return tuple(paths)
 
 
 def shape(space: Any) -> tuple[int, ...]:

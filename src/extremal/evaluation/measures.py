@@ -53,11 +53,11 @@ class Evaluation:
 
 
 def notes(capped: Sequence[Any], max_steps: int, success_rule: str) -> list[str]:
-    """What to say beside the numbers of E episodes; `capped` [E] are those that were cut at `max_steps`."""
-    said = [f"success: {success_rule}"] if success_rule else []
+    """Remarks beside the numbers of E episodes; `capped` [E] are those that were cut at `max_steps`."""
+    remarks = [f"success: {success_rule}"] if success_rule else []
     if cut := sum(map(bool, capped)):
-        said.append(
+        remarks.append(
             f"{cut} of {len(capped)} episodes had not ended after {max_steps:,} steps and were cut there (--max-steps): their "
             "returns are of so many steps"
         )
-    return said
+    return remarks

@@ -11,7 +11,7 @@ import numpy as np
 from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, DivergedError, SpecError
 from extremal.core.policy import Policy
-from extremal.core.ranges import Count, CountOrNone, Seed
+from extremal.core.ranges import Count, Seed, Whole
 from extremal.envs.make import make
 from extremal.envs.vectors import flattened, shape
 from extremal.evaluation.success import Report, judged
@@ -107,7 +107,7 @@ def rollout(
         DivergedError: an action is NaN or infinite.
     """
     episodes, parallel = admitted("episodes", episodes, Count), admitted("parallel", parallel, Count)
-    seed, keep = admitted("seed", seed, Seed), admitted("keep", keep, CountOrNone)
+    seed, keep = admitted("seed", seed, Seed), admitted("keep", keep, Whole)
     max_steps = admitted("max_steps", max_steps, Count)
     create = environment if callable(environment) else lambda: make(environment)
     simulators: list[gymnasium.Env] = []

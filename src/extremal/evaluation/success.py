@@ -16,7 +16,7 @@ UNCLEAR = "`info` holds a success that is neither true nor false, so no rate is 
 
 @dataclasses.dataclass
 class Report:
-    """What one episode reported of its success."""
+    """One episode's reports of its success."""
 
     reported: bool = False
     won: bool = False

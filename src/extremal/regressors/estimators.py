@@ -132,9 +132,9 @@ class _Regressor(RegressorMixin, BaseEstimator, ABC):
             self._number(name, hint)
 
     def _number(self, name: str, hint: Any, advice: str = "") -> Any:
-        """A setting as Python's own number, if it is one of `hint`."""
+        """A setting as Python's own number, if it is one of `hint`; all that is computed here is float64."""
         try:
-            return admitted(f"{type(self).__name__}: {name}", getattr(self, name), hint)
+            return admitted(f"{type(self).__name__}: {name}", getattr(self, name), hint, bits=64)
         except ConfigError as error:
             raise ConfigError(f"{error}{advice}") from None
 

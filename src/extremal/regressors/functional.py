@@ -61,7 +61,7 @@ class LogPartition:
 
     def path(self) -> tuple[LogPartition, ...]:
         steps = max(0, math.ceil(-math.log(self.beta, 4.0)))
-        return tuple(LogPartition(beta=self.beta * 4.0**k) for k in range(steps, -1, -1))
+        return tuple(LogPartition(beta=math.ldexp(self.beta, 2 * k)) for k in range(steps, -1, -1))
 
     def loss(self, error: jax.Array) -> jax.Array:
         return gumbel_regression(error, beta=self.beta)

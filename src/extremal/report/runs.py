@@ -117,23 +117,23 @@ class Run:
     def check(self) -> list[str]:
         """One sentence for each warning of the data's check, and for each error that was let pass."""
         check = self.config.get("check", {})
-        said = ["the data are trained on although their check calls them wrong"] if check.get("unchecked") else []
-        found = check.get("findings", [])
-        said = said if any(finding["level"] == "error" for finding in found) else []
-        return said + [f"{finding['level']}: {finding_text(finding)}" for finding in found]
+        sentences = ["the data are trained on although their check calls them wrong"] if check.get("unchecked") else []
+        findings = check.get("findings", [])
+        sentences = sentences if any(finding["level"] == "error" for finding in findings) else []
+        return sentences + [f"{finding['level']}: {finding_text(finding)}" for finding in findings]
 
     @property
     def course(self) -> list[str]:
         """One sentence for the run that it started from, and for each time that it was made longer."""
-        origin, said = self.config.get("initial"), []
+        origin, sentences = self.config.get("initial"), []
         if origin:
-            said.append(
+            sentences.append(
                 f"started from {origin['path']} at update {origin['update']:,} (SHA-256 {origin['sha256'][:12]})"
             )
         for one in self.config.get("extensions", []):
             laid = f": {', '.join(one['laid_anew'])} laid anew over {one['to']:,} updates" if one["laid_anew"] else ""
-            said.append(f"extended from {one['from']:,} to {one['to']:,} updates at update {one['at']:,}{laid}")
-        return said
+            sentences.append(f"extended from {one['from']:,} to {one['to']:,} updates at update {one['at']:,}{laid}")
+        return sentences
 
     @property
     def diverged(self) -> list[str]:
@@ -155,12 +155,12 @@ def read_run(path: Path) -> Run:
             raise RunError(f"{path / 'config.json'} has no '{field}'; the file is damaged or of another format")
     summary, fallen = path / "summary.json", path / "diverged.json"
     maze, calibration = path / "maze.npz", path / "calibration.npz"
-    told = read_json(summary, advice=SUMMARY_AGAIN) or {}
+    results = read_json(summary, advice=SUMMARY_AGAIN) or {}
     run = Run(
         path=path,
         config=config,
-        summary=told,
-        divergences=told.get("diverged") or read_json(fallen, list, advice=WITHOUT_DIVERGED) or [],
+        summary=results,
+        divergences=results.get("diverged") or read_json(fallen, list, advice=WITHOUT_DIVERGED) or [],
         metrics=_columns(path / "metrics.csv"),
         evaluations=_columns(path / "evaluations.csv"),
         maze=_arrays(maze, "extent x y walls offsets trajectories start goal") if maze.exists() else None,
@@ -170,7 +170,7 @@ def read_run(path: Path) -> Run:
         _ = run.groups, run.check, run.course, run.dataset["name"], run.dataset["hash"][:12]
         _ = {**run.settings}, {**config.get("versions", {})}, config.get("updates", 0) + 0
     with _whole(
-        summary if told.get("diverged") else fallen, SUMMARY_AGAIN if told.get("diverged") else WITHOUT_DIVERGED
+        summary if results.get("diverged") else fallen, SUMMARY_AGAIN if results.get("diverged") else WITHOUT_DIVERGED
     ):
         _ = run.diverged
     with _whole(summary, SUMMARY_AGAIN):
@@ -196,10 +196,10 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
 
 def names(runs: Sequence[Run]) -> list[str]:
     """A short name for each run: the method, and what tells it apart from the others of it: settings, data, or else the folder."""
-    told = [", ".join([run.method, *_apart(run, [one for one in runs if one.method == run.method])]) for run in runs]
+    labels = [", ".join([run.method, *_apart(run, [one for one in runs if one.method == run.method])]) for run in runs]
     return [
-        name if told.count(name) == 1 else f"{name} ({run.path.resolve().name})"
-        for name, run in zip(told, runs, strict=True)
+        name if labels.count(name) == 1 else f"{name} ({run.path.resolve().name})"
+        for name, run in zip(labels, runs, strict=True)
     ]
 
 
@@ -211,9 +211,9 @@ def _apart(run: Run, alike: Sequence[Run]) -> list[str]:
         for name, value in run.settings.items()
         if name not in swept and any(one.settings.get(name) != value for one in alike)
     ]
-    said = [f"{name} {value_text(run.settings[name])}" for name in differ] if len(differ) <= _TOLD else []
+    settings = [f"{name} {value_text(run.settings[name])}" for name in differ] if len(differ) <= _TOLD else []
     data = [one.dataset.get("name") for one in alike]
-    return said + [str(run.dataset.get("name"))] * any(name != data[0] for name in data)
+    return settings + [str(run.dataset.get("name"))] * any(name != data[0] for name in data)
 
 
 def curves(columns: Columns, name: str, replicas: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,7 @@ ADVICE = "to train all the same, give --unchecked (in Python unchecked=True, in 
 
 
 def checked(data: Dataset, *, hash: str, unchecked: bool, more: Sequence[Finding] = ()) -> dict[str, Any]:
-    """What config.json keeps of the check: errors and warnings, and whether errors were let pass.
+    """The check as config.json keeps it: errors and warnings, and whether errors were let pass.
 
     Args:
         hash: of the data, which is known already.
@@ -51,11 +51,11 @@ def checked(data: Dataset, *, hash: str, unchecked: bool, more: Sequence[Finding
 
 
 def tell(check: Mapping[str, Any], watch: Watcher) -> None:
-    """Let the watcher know of what was found, if anything was."""
-    if found := check.get("findings"):
+    """Pass the findings on to the watcher, if there are any."""
+    if findings := check.get("findings"):
         from extremal.report.check import finding_text
 
-        watch(0, {"warnings": [f"{finding['level']}: {finding_text(finding)}" for finding in found]})
+        watch(0, {"warnings": [f"{finding['level']}: {finding_text(finding)}" for finding in findings]})
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
@@ -67,15 +67,15 @@ def _findings(data: Dataset, hash: str) -> Sequence[Finding]:
     file = cache.folder() / "checks" / f"{cache.key({'data': hash, 'card': card, 'rules': _rules()})}.json"
     if (kept := _kept(file)) is not None:
         return kept
-    found = check_dataset(data).findings
-    entries = [_plain(finding) for finding in found]
+    findings = check_dataset(data).findings
+    entries = [_plain(finding) for finding in findings]
     with contextlib.suppress(RunError):
         write_json(file, {"findings": entries, "sha256": _digest(entries)})
-    return found
+    return findings
 
 
 def _kept(file: Path) -> list[Finding] | None:
-    """What a check found before; None where there is nothing, or it is damaged."""
+    """The findings of an earlier check; None where there is nothing, or it is damaged."""
     try:
         value: Mapping[str, Any] = read_json(file) or {}
         entries = value["findings"]

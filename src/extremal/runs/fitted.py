@@ -103,7 +103,7 @@ class Fitted:
 
 
 def fits_of(settings: Any, data: Dataset, holdout: float, known: Sequence[Transform] = ()) -> dict[str, Fitted]:
-    """What a method wants fitted beforehand; most want nothing.
+    """The networks that a method wants fitted beforehand; most want none.
 
     Args:
         known: transforms that were fitted to other data.

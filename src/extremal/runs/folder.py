@@ -27,12 +27,12 @@ def claimed(path: Path, *, resume: bool) -> Iterator[None]:
         RunError: it cannot be made, holds something else than a run, holds one and `resume` is false, or another process is at
             work in it.
     """
-    checkcontent_of(path, resume=resume)
+    check_content(path, resume=resume)
     made = _make(path)
     try:
         with lock.alone(path):
             try:
-                checkcontent_of(path, resume=resume)  # once more: another process may have begun meanwhile
+                check_content(path, resume=resume)  # once more: another process may have begun meanwhile
                 _sweep(path)
                 yield
             finally:
@@ -45,7 +45,7 @@ def claimed(path: Path, *, resume: bool) -> Iterator[None]:
                 folder.rmdir()
 
 
-def checkcontent_of(path: Path, *, resume: bool) -> None:
+def check_content(path: Path, *, resume: bool) -> None:
     """Refuse a folder that is no place for a run, before anything is read or written.
 
     Raises:

@@ -121,12 +121,12 @@ class Origin:
 
     def findings(self, kept: Dataset) -> list[Finding]:
         """A warning where this run's range of actions cuts those of the data."""
-        found = []
+        findings = []
         for transform in self.plan.prepare:
             if isinstance(transform, RescaleAction):
                 beyond = np.abs(np.asarray(kept.action) - transform.centre) > (1.0 + 1e-4) * transform.half
                 if beyond.any():
-                    found.append(
+                    findings.append(
                         Finding(
                             level="warning",
                             code="action-beyond-origin",
@@ -135,7 +135,7 @@ class Origin:
                             rows=tuple(np.flatnonzero(beyond.any(axis=1))[:5].tolist()),
                         )
                     )
-        return found
+        return findings
 
 
 def origin_of(path: Path) -> Origin:
@@ -151,7 +151,7 @@ def origin_of(path: Path) -> Origin:
 
 
 def record_of(path: Path, origin: Origin | None, before: Plan | None) -> Mapping[str, Any]:
-    """What config.json says of the run in `path`. One that began from it needs it no more: then what it says already."""
+    """The entry of config.json for the run in `path`; for a run that has begun and needs it no more, the entry that is there."""
     if origin is not None:
         return origin.record
     named = str(path.resolve())

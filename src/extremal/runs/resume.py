@@ -130,15 +130,15 @@ def _data(plan: Plan, path: Path, dataset: Dataset | str | None) -> Dataset:
     Raises:
         RunError: the run was trained from a `Dataset`, or its file is nowhere.
     """
-    said = plan.source.get("actions")
+    actions = plan.source.get("actions")
     if dataset is not None:
-        return load_dataset(dataset, actions=said) if isinstance(dataset, str) else dataset
+        return load_dataset(dataset, actions=actions) if isinstance(dataset, str) else dataset
     if plan.source.get("dataset") == "object":
         raise RunError(
             f"{path} was trained from a Dataset in Python ({plan.dataset['name']!r}): go on with it there, by "
             f"extremal.resume({str(path)!r}, dataset=...)"
         )
-    return load_dataset(_located(plan.dataset["id"], plan.source.get("folder"), path), actions=said)
+    return load_dataset(_located(plan.dataset["id"], plan.source.get("folder"), path), actions=actions)
 
 
 def _located(id: str, folder: str | None, path: Path) -> str:

@@ -13,7 +13,7 @@ from extremal.core.checked import admitted
 from extremal.core.errors import ConfigError, RunError
 from extremal.core.files import read_json
 from extremal.core.policy import Policy
-from extremal.core.ranges import CountOrNone, Seed
+from extremal.core.ranges import Seed, Whole
 from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
 from extremal.data.finding import Finding
@@ -79,7 +79,7 @@ class Run:
     def policy(self, replica: int = 0, *, target_return: float | None = None) -> Policy:
         """The policy of one replica at the last checkpoint; asked for another return, where `target_return` is given."""
         keep_programs()
-        plan, replica = self.plan, admitted("replica", replica, CountOrNone)
+        plan, replica = self.plan, admitted("replica", replica, Whole)
         if replica >= len(plan.replicas):
             raise ConfigError(f"{self.path} has replicas 0 to {len(plan.replicas) - 1}, not {replica}")
         states, _, _ = load_checkpoint(plan, self.path)
@@ -113,7 +113,7 @@ class Run:
 
         keep_programs()
         episodes, max_steps = options(episodes=episodes, max_steps=max_steps)
-        seed, keep, plan = admitted("seed", seed, Seed), admitted("keep", keep, CountOrNone), self.plan
+        seed, keep, plan = admitted("seed", seed, Seed), admitted("keep", keep, Whole), self.plan
         if environment is None and plan.environment is None:
             raise ConfigError(
                 f"{self.path}: its dataset names no environment; say which one to evaluate in: --environment ID"
@@ -196,7 +196,7 @@ def train(
             the only one.
 
     Raises:
-        RunError: `out` exists and `resume` is false, is no place for a run, belongs to another run, or is in use; or the disk is
+        RunError: `out` holds a run and `resume` is false, is no place for a run, belongs to another run, or is in use; or the disk is
             full, and the run goes on from its last checkpoint by `resume`.
         ConfigError, SpecError, DataError: something does not fit, or the check calls the data wrong; nothing has been written.
         MissingExtraError: the simulator is not installed; nothing has been written.
@@ -209,7 +209,7 @@ def train(
     settings = method(algorithm).default if isinstance(algorithm, str) else algorithm
     replicas = replicas_of(settings, seeds, sweep or {})
     start = None if initial is None else initial.path if isinstance(initial, Run) else Path(initial)
-    path, new = Path(out), not transforms  # else another run on this data had it checked
+    path = Path(out)
     with claimed(path, resume=resume):
         data = load_dataset(dataset, actions=actions) if isinstance(dataset, str) else dataset
         agree(data.card, actions)
@@ -221,10 +221,7 @@ def train(
         origin = None if start is None or before is not None else origin_of(start)
         if origin is not None:
             origin.check(settings, data.spec, base)
-            transforms = origin.plan.prepare
-        elif before is not None and before.initial:
-            transforms = before.prepare
-        fitted, prepared = prepare(base.prepare, kept, known=transforms)
+        fitted, prepared = prepare(base.prepare, kept, known=_known(transforms, origin, before))
         plan = Plan(
             method=algorithm if isinstance(algorithm, str) else name_of(algorithm),
             settings=settings,
@@ -247,24 +244,30 @@ def train(
             plan, fits = before, {}  # whatever was fitted is in the checkpoint
         else:
             fits = fits_of(settings, data, share, () if origin is None else origin.foreign(plan))
-            found = _checked(data, plan, kept, origin, unchecked) if new else {}
-            digests = {fitted_name: fit.digest for fitted_name, fit in fits.items()}
-            plan = dataclasses.replace(plan, check=found, fits=digests)
+            check = {} if transforms else _checked(data, plan, kept, origin, unchecked)
+            plan = dataclasses.replace(plan, check=check, fits={name: fit.digest for name, fit in fits.items()})
             plan.save(path)
             tell(plan.check, watch)
         go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=environment)
     return Run(path)
 
 
+def _known(transforms: Sequence[Transform], origin: Origin | None, before: Plan | None) -> Sequence[Transform]:
+    """The transforms that are not fitted to this data: of the run to start from, of this one's beginning, or those given."""
+    if origin is not None:
+        return origin.plan.prepare
+    return before.prepare if before is not None and before.initial else transforms
+
+
 def _described(data: Dataset, dataset: Dataset | str, environment: Simulator | None) -> dict[str, Any]:
-    """What config.json keeps of the data and of where they are evaluated."""
+    """The data, and where they are evaluated, as config.json keeps them."""
     id = dataset if isinstance(dataset, str) else data.card.name
     described = describe_dataset(data, id=id, environment=named(environment))
     return described | {"environment": None} if environment == NO_SIMULATOR else described
 
 
 def _checked(data: Dataset, plan: Plan, kept: Dataset, origin: Origin | None, unchecked: bool) -> dict[str, Any]:
-    """What the check of the data found, and what the run to start from makes of them."""
+    """The findings of the data's check, and those of the run to start from."""
     more: list[Finding] = []
     if origin is not None:
         origin.replicas(plan)

@@ -42,13 +42,13 @@ def check_same(plan: Plan, before: Plan, path: Path) -> None:
 
 
 def differing(plan: Plan, before: Plan) -> list[str]:
-    """What differs, as `updates 40 (now 50)`."""
+    """The differences, as `updates 40 (now 50)`."""
     new, old = plan.to_json(), before.to_json()
     return sorted(name for part in new.keys() - _ABOUT for name in _differing(part, new[part], old[part]))
 
 
 def _differing(part: str, new: Any, old: Any) -> Iterator[str]:
-    """What differs in one part of a plan: `beta 1.0 (now 2.0)` for a setting, the name alone where values are long."""
+    """The differences in one part of a plan: `beta 1.0 (now 2.0)` for a setting, the name alone where values are long."""
     if isinstance(new, Mapping) and isinstance(old, Mapping):
         for name in new.keys() | old.keys():
             yield from _differing(f"{part}.{name}", new.get(name), old.get(name))

@@ -17,7 +17,7 @@ NO_SIMULATOR = "none"  # for `environment`: train without one, though the datase
 
 
 def named(simulator: Simulator | None) -> str | None:
-    """What config.json says of it: the name, or that a function of this name made it.
+    """The entry of config.json for it: the name, or that a function of this name made it.
 
     Raises:
         ConfigError: it is neither a name nor a function.
@@ -75,6 +75,6 @@ def check_simulator(simulator: Simulator | None, plan: Plan, *, begun: bool = Fa
     except ExtremalError as error:
         if begun:
             raise
-        said = str(error)
-        advice = f"o train without a simulator: --environment {NO_SIMULATOR}"
-        raise type(error)(f"{said}\nT{advice}" if "\n" in said else f"{said}; t{advice}") from error
+        reason = str(error)
+        separator = "\n" if "\n" in reason else "; "
+        raise type(error)(f"{reason}{separator}to train without a simulator: --environment {NO_SIMULATOR}") from error

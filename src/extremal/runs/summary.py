@@ -82,7 +82,7 @@ def summary(
 
 
 def _notes(plan: Plan, final: Sequence[Row]) -> list[str]:
-    """What to say of the last evaluation: episodes that were cut, and how success was counted."""
+    """Remarks on the last evaluation: episodes that were cut, and how success was counted."""
     capped = [str(row.get("capped", "")) == "1" for row in final]
     reported = [str(row.get("success_reported", "")) for row in final]
     judged = any(row["success"] != "" for row in final)

@@ -101,7 +101,7 @@ def _late(columns: dict, ended: np.ndarray, last: np.ndarray, card: Card, kind: 
 
 
 def _doubts(reward: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> tuple[Finding, ...]:
-    """What there is to say of rewards that are taken as one row late.
+    """Findings on rewards that are taken as one row late.
 
     Raises:
         DataError: an episode begins with a reward, so they are not.
@@ -113,9 +113,9 @@ def _doubts(reward: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> tuple[F
             field="reward",
             row=int(odd[0]),
         )
-    found = []
+    findings = []
     if not reward[begins[ends - begins > 1] + 1].any():  # of their first steps: all 0, too
-        found.append(
+        findings.append(
             Finding(
                 level="warning",
                 code="reward-row",
@@ -125,7 +125,7 @@ def _doubts(reward: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> tuple[F
             )
         )
     if (short := begins[ends - begins == 1]).size:
-        found.append(
+        findings.append(
             Finding(
                 level="warning",
                 code="rows-left-out",
@@ -134,7 +134,7 @@ def _doubts(reward: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> tuple[F
                 rows=tuple(map(int, short[:5])),
             )
         )
-    return tuple(found)
+    return tuple(findings)
 
 
 def _split(archive: Any, card: Card, actions: Actions | None) -> Dataset:

@@ -17,7 +17,7 @@ _WIDE = 100.0  # a declared range so many times as wide as what was seen is neve
 
 
 def discrete_actions(log: Log) -> Iterator[Finding]:
-    """What there is to say of choices."""
+    """Choices: that no method takes them yet, and which are never taken."""
     count, action = log.data.card.actions, log.data.action
     if count is None:
         return

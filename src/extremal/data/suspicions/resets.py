@@ -16,7 +16,7 @@ GROUP = 2_000  # moves that a spread is taken from
 
 @dataclass(frozen=True)
 class Evidence:
-    """What tells a group of moves from all others."""
+    """The figures that set a group of moves apart from all others."""
 
     count: int  # moves in the group
     far: float = 0.0  # share of the group beyond 95 % of all others

@@ -105,6 +105,6 @@ def stray_numbers(log: Log) -> Iterator[Finding]:
 
 
 def _of_range(log: Log, name: str) -> str:
-    """What becomes of the range of actions, where it is read from the data."""
+    """A remark on the range of actions, where it is read from the data."""
     read = name.startswith("action entry") and log.data.card.action_low is None
     return " (the range of actions is read without it, and the number clipped to that)" if read else ""
