@@ -165,6 +165,37 @@ def test_settings_that_cannot_be_are_told_as_damage(half, field, value):
         extremal.resume(half)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("replicas",), []),
+        (("replicas",), {}),
+        (("replicas", 1, "seed"), "x"),
+        (("replicas", 1, "seed"), 1.5),
+        (("replicas", 0, "seed"), 10**30),
+        (("replicas", 0, "overrides"), None),
+        (("replicas", 0, "overrides"), {"learning_rate": -1}),
+        (("dataset", "id"), None),
+        (("dataset", "name"), 3),
+        (("dataset", "environment"), True),
+        (("dataset", "reference"), []),
+        (("dataset", "recipe"), "x"),
+    ],
+    ids=str,
+)
+def test_a_value_of_another_kind_in_config_is_damage(half, place, value):
+    config = json.loads((half / "config.json").read_text())
+    inner = config
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    (half / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match=r"config.json is damaged: "):
+        extremal.resume(half, dataset=toy_runs.log())
+    with pytest.raises(RunError, match=r"config.json is damaged: "):
+        extremal.load(half)
+
+
 def test_a_damaged_summary_is_told_and_written_again(whole, tmp_path):
     path = tmp_path / "run"
     shutil.copytree(whole.path, path)
@@ -468,10 +499,10 @@ from extremal.core.lock import alone
 with alone(Path(sys.argv[1])):
     child = os.fork()
     if child == 0:
+        print(os.getpid(), flush=True)  # by now it has let go
         os.close(1)
         time.sleep(60)
         os._exit(0)
-    print(child, flush=True)
     os._exit(9)  # as if killed: nothing is let go by hand
 """
 
