@@ -215,3 +215,18 @@ def test_real_files_are_sound_and_their_lost_ends_are_seen(real_data, name):
     limit = data.terminated | data.truncated
     merged = check_dataset(data.replace(terminated=limit, truncated=np.zeros_like(limit)))
     assert "terminated-at-limit" in found(merged)
+
+
+def test_a_bandit_without_a_context_has_nothing_to_observe():
+    random = np.random.default_rng(0)
+    rows = {"observation": np.ones((50, 1)), "action": random.uniform(-1, 1, (50, 1)), "reward": random.normal(size=50)}
+    report = check_dataset(Dataset.from_rows(**rows, terminated=np.ones(50)))
+    assert report.ok
+    assert found(report)["constant-observation"].level == "warning"
+
+
+def test_an_action_that_never_changes_lies_at_no_bound():
+    rows = {"observation": np.arange(50.0)[:, None], "action": np.full((50, 1), 0.5), "reward": np.arange(50.0)}
+    findings = found(check_dataset(Dataset.from_rows(**rows, terminated=np.arange(50) == 49)))
+    assert "constant-action" in findings
+    assert "saturated-action" not in findings

@@ -37,6 +37,17 @@ def test_precision_near_a_large_number(labelled, column):
     assert Dataset.from_rows(**labelled).lengths.tolist() == [25] * 40
 
 
+@pytest.mark.parametrize("column", ["observation", "next_observation"])
+@pytest.mark.parametrize("offset", [300.0, 1000.0, 3000.0])
+def test_half_precision_of_large_numbers(labelled, column, offset):
+    """Halves look like one decimal, and are not."""
+    labelled = labelled | {name: 10.0 * labelled[name] + offset for name in ("observation", "next_observation")}
+    labelled[column] = labelled[column].astype(np.float16)
+    data = Dataset.from_rows(**labelled)
+    assert data.lengths.tolist() == [25] * 40
+    assert not [f for f in check_dataset(data).findings if f.code == "successor-mismatch"]
+
+
 @pytest.mark.parametrize("written", WRITTEN)
 def test_without_labels_and_flags_only_real_jumps_end_an_episode(labelled, written):
     labelled["next_observation"] = WRITTEN[written](labelled["next_observation"])

@@ -32,7 +32,7 @@ ORDERS = {
 }
 
 
-@pytest.mark.parametrize("name", ["step", "time", "timestep", "Step", "t"])
+@pytest.mark.parametrize("name", ["step", "time", "timestep", "Step", "t", "frame_index", "timestamps"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_rows_are_put_in_order(tmp_path, name, order):
     columns = table(ORDERS[order])
@@ -121,3 +121,23 @@ def test_labels_may_come_back_only_with_time(refusal):
 def test_columns_of_time_that_tell_none_are_refused(refusal):
     for step in (["first", "second"] * 5, np.full(10, np.nan), np.full(10, np.datetime64("NaT"))):
         assert "'step'" in refusal(lambda step=step: Dataset.from_rows(**table(np.arange(10), step=step)))
+
+
+@pytest.mark.parametrize(
+    "kind", ["a step that counts down", "rows from last to first", "labels that change a row early"]
+)
+def test_ends_on_the_first_rows_of_labels_are_an_error(kind):
+    state, episode = np.tile(np.arange(5.0), 4), np.repeat(np.arange(4), 5)
+    columns = {"observation": state[:, None], "action": state[:, None] / 9, "reward": state, "terminated": state == 4}
+    columns |= {"episode": episode, "step": np.arange(20)}
+    quiet = check_dataset(Dataset.from_rows(**columns))
+    assert "ends-come-first" not in {finding.code for finding in quiet.findings}
+    if kind == "a step that counts down":
+        columns["step"] = -columns["step"]
+    elif kind == "rows from last to first":
+        columns = {name: value[::-1] for name, value in columns.items() if name != "step"}
+    else:
+        columns |= {"episode": np.append(episode[1:], 4)}
+    (finding,) = [f for f in check_dataset(Dataset.from_rows(**columns)).findings if f.code == "ends-come-first"]
+    assert finding.level == "error"
+    assert finding.rows[0] in (0, 4)

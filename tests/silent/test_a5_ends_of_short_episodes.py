@@ -271,3 +271,54 @@ def test_a_recorder_that_hung_in_the_middle():
     finding = codes(rows)["repeated-rows"]
     assert finding.rows == (400, 401, 402, 403, 404)
     assert "30 rows in a row are equal" in finding.says
+
+
+# ---- tasks that go on and pay once a piece, and logs of few episodes ---------------------------------------------------
+
+
+@pytest.mark.parametrize("pays", [0, 1, -1])
+@pytest.mark.parametrize("seen", ["a walk", "a clock"])
+def test_days_of_a_task_that_goes_on_and_pays_once_a_day(seen, pays):
+    """The first step of a day brings what no other brings, as a phantom does; but it leads on like any other."""
+    hours, days = 24, 30
+    (place, action, _, _), *_ = walk([hours * days])
+    place = np.eye(hours)[np.arange(hours * days + 1) % hours] if seen == "a clock" else place
+    for ended in (False, True):
+        parts = [slice(start, start + hours) for start in range(0, hours * days, hours)]
+        pay = np.eye(hours)[pays]
+        episodes = [(place[part.start : part.stop + 1], action[part], pay, ended) for part in parts]
+        assert not {"phantom-row", "shifted-boundary"} & set(codes(table(episodes)))
+
+
+def falls(count):
+    """Poles that start upright and fall ever faster: the step over an end is the largest of all but the reset."""
+    episodes = []
+    for number, (observation, action, _, _) in enumerate(walk([9 + 3 * number for number in range(count)], 4)):
+        fall = 0.05 * np.exp(0.3 * np.arange(len(observation)))[:, None] * np.array([1.0, 2.0, 1.0, 3.0])
+        episodes.append((0.01 * observation + fall * (-1) ** number, action, np.ones(len(action)), True))
+    return episodes
+
+
+@pytest.mark.parametrize("count", [4, 5, 9])
+def test_phantoms_among_few_episodes_that_end_in_a_fall(count):
+    rows = table(falls(count), phantom=lambda number: 0.0)
+    assert codes(rows)["phantom-row"].level == "error"
+    assert not {"phantom-row", "shifted-boundary"} & set(codes(table(falls(count))))
+
+
+def test_phantoms_among_few_loops():
+    loops = [(np.eye(4)[[0, 1, 0]], np.zeros((2, 1)), np.array([1.0, 0.0]), False)] * 5
+    rows = table(loops, phantom=lambda number: 0.0)
+    assert codes(rows)["phantom-row"].level == "error"
+    assert "phantom-row" not in codes(table(loops))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pieces_of_one_walk_on_a_grid(seed):
+    """Few moves, some of them seen once: that two of four after a cut are new says nothing."""
+    random, place = np.random.default_rng(seed), [np.array([2, 2])]
+    for _ in range(240):
+        place.append(np.clip(place[-1] + np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])[random.integers(4)], 0, 4))
+    seen = np.array(place, float)
+    pieces = [(seen[i : i + 49], np.zeros((48, 1)), -np.ones(48), True) for i in range(0, 240, 48)]
+    assert not {"phantom-row", "shifted-boundary"} & set(codes(table(pieces)))

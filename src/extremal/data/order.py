@@ -43,6 +43,29 @@ def rising(step: np.ndarray, last: np.ndarray, *, still: bool = False) -> None:
         )
 
 
+def backwards(flagged: np.ndarray, last: np.ndarray) -> list[Finding]:
+    """Labels whose first rows are flagged as ends, and not their last ones: time was counted down, or a label changes a row early.
+
+    Args:
+        flagged: [N] bool, `terminated` or `truncated`. last: [N] bool, the last row of each label.
+    """
+    ends = np.flatnonzero(last)
+    first = np.append(0, ends[:-1] + 1)
+    odd = (ends > first) & flagged[first] & ~flagged[ends]
+    if odd.sum() < 3 or odd.sum() < 0.5 * (ends > first).sum():
+        return []
+    return [
+        Finding(
+            level="error",
+            code="ends-come-first",
+            says=f"'terminated' or 'truncated' is set on the first row of {int(odd.sum())} of {len(ends)} episodes, by their labels, and "
+            "not on the last one",
+            advice="if time runs backwards (a 'step' that counts down), turn it round; if 'episode' changes a row early, move it",
+            rows=tuple(first[odd].tolist()),
+        )
+    ]
+
+
 def missing_steps(step: np.ndarray, last: np.ndarray) -> list[Finding]:
     """Rows after which a counter goes on by more than it usually does: what stood between was lost."""
     inside = np.flatnonzero(~last[:-1])
@@ -71,7 +94,7 @@ def _times(step: np.ndarray) -> np.ndarray:
             step = step.astype("M8[ns]")
         except ValueError as error:
             raise DataError(
-                f"is {step[0]!r}, expected a number or a time like 2026-01-31T12:00:00", field="step"
+                f"is '{step[0]}', expected a number or a time like 2026-01-31T12:00:00", field="step"
             ) from error
     if step.dtype.kind in "mM":
         if np.isnat(step).any():

@@ -30,7 +30,7 @@ from extremal.data.invariants import (
     real_numbers,
     same_rows,
 )
-from extremal.data.order import in_order, missing_steps, rising
+from extremal.data.order import backwards, in_order, missing_steps, rising
 from extremal.data.successors import mismatch
 
 
@@ -124,7 +124,9 @@ def _ends(steps: _Steps) -> tuple[np.ndarray, list[Finding]]:
     """[N] bool: the last row of each episode; and what is noticed on the way."""
     last, findings = steps.terminated | steps.truncated, []
     if steps.episode is not None:
-        last |= contiguous(steps.episode)
+        labelled = contiguous(steps.episode)
+        findings += backwards(last, labelled)
+        last |= labelled
     last[-1] = True
     if steps.follow is not None and (found := mismatch(steps.seen, steps.follow, last)) is not None:
         if steps.complete:

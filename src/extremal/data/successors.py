@@ -79,18 +79,26 @@ def last_place(value: np.ndarray) -> float:
         return 0.0
     single = bool((value.astype(np.float32) == value).all())  # noise of its last bits, beside the decimals
     near, largest = EXACT if single else 1e-9, float(np.abs(value).max())
+    half = _half(value, largest) if single else 0.0  # half of a large number looks like one decimal, or like none
     for decimals in range(8):
         if near * largest * 10.0**decimals > 0.1:
             break
         if _whole(value * 10.0**decimals, near):
-            return 10.0**-decimals
-    if single and (value.astype(np.float16).astype(np.float64) == value).all():
-        return float(np.spacing(np.float16(largest)))
+            return max(10.0**-decimals, half)
+    if half:
+        return half
     place = np.floor(np.log10(np.abs(value)))
     for digits in range(3, 6 if single else 8):
         if _whole(value * 10.0 ** (digits - 1 - place), near):
             return float(10.0 ** (np.floor(np.log10(largest)) + 1 - digits))
     return 0.0
+
+
+def _half(value: np.ndarray, largest: float) -> float:
+    """The unit in which half precision writes the `largest` of these numbers; 0 where it does not hold them all."""
+    if largest > np.finfo(np.float16).max or (value.astype(np.float16).astype(np.float64) != value).any():
+        return 0.0
+    return float(np.spacing(np.float16(largest)))
 
 
 def _whole(scaled: np.ndarray, near: float) -> bool:

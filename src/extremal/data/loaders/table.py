@@ -25,6 +25,13 @@ TIMES = (
     "time_step",
     "timestamp",
     "step_id",
+    "step_index",
+    "frame_index",
+    "time_index",
+    "timestamps",
+    "times",
+    "ts",
+    "datetime",
     "t",
 )  # any of them is `step`
 

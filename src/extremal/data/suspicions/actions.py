@@ -10,7 +10,7 @@ from extremal.data.dataset import Dataset
 from extremal.data.finding import Finding
 from extremal.data.kinds import declared
 from extremal.data.strays import strays, usual_range
-from extremal.data.suspicions.log import Log, first_rows, listed
+from extremal.data.suspicions.log import Log, constant_columns, first_rows, listed
 
 _CHOICES = 100  # at most so many different whole numbers look like choices
 _WIDE = 100.0  # a declared range so many times as wide as what was seen is never come near
@@ -50,8 +50,8 @@ def action_range(log: Log) -> Iterator[Finding]:
         low, high = np.array(card.action_low), np.array(card.action_high)
         yield from _outside(log, low, high)
         yield from _never_near(log, low, high)
-    share = saturation(log.data)
-    if share.mean() > 0.1:
+    share = np.delete(saturation(log.data), constant_columns(log.data.action))  # of these another rule speaks
+    if share.size and share.mean() > 0.1:
         at = _at_bounds(log.data)
         yield Finding(
             level="warning" if share.mean() > 0.5 else "note",
@@ -124,7 +124,7 @@ def action_kind(log: Log) -> Iterator[Finding]:
 
 
 def saturation(dataset: Dataset) -> np.ndarray:
-    """[A] share of each action entry's values that lie at its bounds: the declared ones, else those seen."""
+    """[A] share of each action entry's values that lie at its bounds: the declared ones, else those seen, if it varies."""
     return _at_bounds(dataset).mean(axis=0)
 
 
@@ -134,4 +134,4 @@ def _at_bounds(dataset: Dataset) -> np.ndarray:
     if card.action_low is not None and card.action_high is not None:
         low, high = np.array(card.action_low), np.array(card.action_high)
     near = 1e-4 * np.maximum(high - low, 1e-12)
-    return (action <= low + near) | (action >= high - near)
+    return ((action <= low + near) | (action >= high - near)) & (high > low)

@@ -11,9 +11,11 @@ from extremal.data.finding import Finding
 from extremal.data.suspicions.jumps import sampled
 from extremal.data.suspicions.log import Log, first_rows
 from extremal.data.suspicions.moves import Moves
+from extremal.data.suspicions.pairs import OFTEN
 from extremal.data.suspicions.resets import GROUP, Evidence, evidence, linked, spread, standing
 
 _REACH = 10  # rows on either side of an end
+_KNOWN = 3  # moves from an observation tell where it leads, if the log goes on over its ends to the very successor
 _ENOUGH = 10  # ends that go on, from which on chance and an event at one time of all episodes are ruled out
 
 
@@ -113,7 +115,7 @@ def _shift(log: Log, ends: np.ndarray, some: np.ndarray, *, phantoms: bool = Fal
     if not _starts_among(moves, some + 1):
         over = replace(over, spread=1.0)  # they lead to one place, but the log does not start there: it is no start
     joined = linked(moves, some).mean() >= 0.9
-    if over.ordinary if moves.pairs is None else joined or (over.novelty is not None and over.ordinary):
+    if joined or (over.ordinary and (moves.pairs is None or over.novelty is not None)):
         if not phantoms and (shift := _into_end(log, some, joined)):
             return shift
         # Among few observations what comes before an end of the task, or avoids one, is special in itself.
@@ -126,9 +128,8 @@ def _shift(log: Log, ends: np.ndarray, some: np.ndarray, *, phantoms: bool = Fal
             rows = rows[(rows > before) & (rows < after)]
             if len(rows) < max(3, len(some) / 2):
                 continue
-            if evidence(moves, rows).reset or (
-                offset == 1 and (joined or moves.pairs is not None) and _paid_apart(log, rows)
-            ):
+            beyond = evidence(moves, rows, _KNOWN if joined and offset == 1 else OFTEN)
+            if beyond.reset or (offset == 1 and _paid_apart(log, rows, beyond, joined)):
                 return Shift(some, rows, offset)
     return _unseen(moves, some, joined)
 
@@ -153,11 +154,18 @@ def _into_end(log: Log, some: np.ndarray, joined: bool) -> Shift | None:
     return shift if Evidence(len(cut), far, rank, near).reset else None
 
 
-def _paid_apart(log: Log, rows: np.ndarray) -> bool:
-    """Whether all of `rows` bring one reward that next to no other row brings."""
-    reward = log.data.reward
+def _paid_apart(log: Log, rows: np.ndarray, beyond: Evidence, joined: bool) -> bool:
+    """Whether all of `rows` bring one reward that next to no other row brings, and lead where others do not.
+
+    A task that goes on over a cut may pay on the first step after it, too, but moves on as ever.
+    """
+    reward, moves = log.data.reward, log.moves
     same = reward == reward[rows[0]]
-    return len(rows) >= 10 and bool(same[rows].all()) and same.sum() - len(rows) <= 0.01 * (len(reward) - len(rows))
+    if len(rows) < (3 if joined else 10) or not same[rows].all() or same.sum() - len(rows) > 0.01 * len(reward):
+        return False
+    if moves.pairs is not None:
+        return beyond.novelty is not None and not beyond.ordinary
+    return joined and (not beyond.ordinary or spread(moves.departure(rows), moves.seen(rows + 1), least=5) < 0.4)
 
 
 def _unseen(moves: Moves, some: np.ndarray, joined: bool) -> Shift | None:

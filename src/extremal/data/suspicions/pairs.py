@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from extremal.data.dataset import Dataset
 from extremal.data.suspicions.jumps import sampled
 
 _COMMON = 20_000  # rows that tell whether observations recur
-_OFTEN = 8  # moves from an observation, from which on it is known where they lead
+OFTEN = 8  # moves from an observation, from which on it is known where they lead
 
 
 class Novelty(NamedTuple):
@@ -19,6 +20,19 @@ class Novelty(NamedTuple):
 
     seen: float  # share of them that lead where none of the other moves does
     expected: float  # the same, were the group like the others (Good and Turing: pairs that occur once among them)
+    size: int  # how many they are
+
+    @property
+    def chance(self) -> float:
+        """That at least so many would lead there, were the group like the others; 0 where there are many of them."""
+        if self.size > 30:
+            return 0.0
+        least = round(self.seen * self.size)
+        terms = (
+            math.comb(self.size, k) * self.expected**k * (1.0 - self.expected) ** (self.size - k)
+            for k in range(least, self.size + 1)
+        )
+        return sum(terms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +45,9 @@ class Pairs:
     keys: np.ndarray  # [K] the pairs, in order: start times the number of codes, plus arrival
     real: np.ndarray  # [N - 1] bool: not from a successor to the row that sees just this
 
-    def novelty(self, rows: np.ndarray) -> Novelty | None:
-        """Of the moves from `rows`; None where too few of them start from where others do."""
-        return self._novelty(self.start[rows], self.pair[rows], rows[self.real[rows]])
+    def novelty(self, rows: np.ndarray, often: int = OFTEN) -> Novelty | None:
+        """Of the moves from `rows`; None where too few of them start from where `often` others do."""
+        return self._novelty(self.start[rows], self.pair[rows], rows[self.real[rows]], often)
 
     def novelty_of(self, start: np.ndarray, arrival: np.ndarray) -> Novelty | None:
         """Of moves between these codes, none of which is among those of the log."""
@@ -45,17 +59,17 @@ class Pairs:
     def _codes(self) -> int:
         return int(self.code.max()) + 1
 
-    def _novelty(self, start: np.ndarray, pair: np.ndarray, own: np.ndarray) -> Novelty | None:
+    def _novelty(self, start: np.ndarray, pair: np.ndarray, own: np.ndarray, often: int = OFTEN) -> Novelty | None:
         def count(value: np.ndarray, size: int) -> np.ndarray:
             return np.bincount(value[self.real], minlength=size) - np.bincount(value[own], minlength=size)
 
         left, each = count(self.start, self._codes), count(self.pair, len(self.keys))
         once = np.bincount(self.keys[each == 1] // self._codes, minlength=self._codes)
-        known = left[start] >= _OFTEN
+        known = left[start] >= often
         if known.sum() < max(3, 0.2 * len(start)):
             return None
         unseen = np.where(pair < 0, True, each[pair] == 0)[known]
-        return Novelty(float(unseen.mean()), float(((once + 1.0) / (left + 2.0))[start[known]].mean()))
+        return Novelty(float(unseen.mean()), float(((once + 1.0) / (left + 2.0))[start[known]].mean()), len(unseen))
 
 
 def pairs_of(data: Dataset, leave: np.ndarray) -> Pairs | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from extremal.data.suspicions.jumps import sampled
 from extremal.data.suspicions.moves import NEAR, Moves
-from extremal.data.suspicions.pairs import Novelty
+from extremal.data.suspicions.pairs import OFTEN, Novelty
 
 _REST = 50_000  # moves that a group is compared with
 GROUP = 2_000  # moves that a spread is taken from
@@ -30,7 +30,8 @@ class Evidence:
     def reset(self) -> bool:
         """Whether these are resets."""
         if self.novelty is not None:
-            return self.novelty.seen >= 0.5 and self.novelty.expected <= min(0.2, self.novelty.seen / 3.0)
+            few = self.novelty.expected <= min(0.2, self.novelty.seen / 3.0)
+            return self.novelty.seen >= 0.5 and few and self.novelty.chance <= 0.01
         far, rank = (0.6, 0.85) if self.count >= 20 else (0.8, 0.95)
         near = 0.4 if self.count >= 50 else 0.2 if self.count >= 20 else 0.05  # of a few, the spread is hardly known
         return (self.far >= far and self.rank >= rank) or self.spread <= near
@@ -43,10 +44,14 @@ class Evidence:
         return self.far < 0.3 and self.rank < 0.8 and self.spread > 0.6
 
 
-def evidence(moves: Moves, rows: np.ndarray) -> Evidence:
-    """Of the moves from `rows` [M] against all other moves, and the steps that lead to the successors of cut rows."""
+def evidence(moves: Moves, rows: np.ndarray, often: int = OFTEN) -> Evidence:
+    """Of the moves from `rows` [M] against all other moves, and the steps that lead to the successors of cut rows.
+
+    Args:
+        often: other moves that must start from an observation, before it is known where they lead (`Pairs.novelty`).
+    """
     if moves.pairs is not None:
-        return Evidence(len(rows), novelty=moves.pairs.novelty(rows))
+        return Evidence(len(rows), novelty=moves.pairs.novelty(rows, often))
     others = ~moves.joint
     others[rows] = False
     cut = moves.into_end[~moves.data.terminated[moves.data.starts[1:] - 1]]
@@ -73,11 +78,11 @@ def linked(moves: Moves, ends: np.ndarray) -> np.ndarray:
     return moves.gap[episode] <= NEAR
 
 
-def spread(before: np.ndarray, after: np.ndarray) -> float:
-    """Of states [M, C] after a move in that of the states before it, median over features; 1 where they are few."""
+def spread(before: np.ndarray, after: np.ndarray, least: int = 10) -> float:
+    """Of states [M, C] after a move in that of the states before it, median over features; 1 for fewer than `least`."""
     old, new = _deviation(before), _deviation(after)
     moving = (old > 0.0) | (new > 0.0)
-    if len(before) < 10 or not moving.any():
+    if len(before) < least or not moving.any():
         return 1.0
     with np.errstate(divide="ignore"):
         return float(np.median(new[moving] / old[moving]))

@@ -54,7 +54,9 @@ def features(log: Log) -> Iterator[Finding]:
     constant = log.constant
     if len(constant) == value.shape[1]:
         says, advice = "no observation feature ever changes", "look at the observation column"
-        yield Finding(level="error", code="constant-observation", says=says, advice=advice)
+        bandit = bool(log.data.terminated.all())  # of which there may be nothing to see
+        advice += "; for a bandit without a context this is right" if bandit else ""
+        yield Finding(level="warning" if bandit else "error", code="constant-observation", says=says, advice=advice)
     elif constant:
         says = f"observation features {listed(constant)} never change"
         advice = "harmless; normalisation leaves them at 0"
