@@ -17,7 +17,7 @@ import extremal
 from extremal.core.errors import ConfigError, DataError, SpecError
 from extremal.envs import make
 from extremal.evaluation.rollout import rollout
-from extremal.runs.train import evaluation_seed
+from extremal.runs.judge import evaluation_seed
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Minari's writer misses an author; Gymnasium's bounds
 

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from toy_runs import again, arrays, contents
+from toy_runs import again, arrays, contents, log
 
 import extremal
 from extremal.core.errors import RunError
@@ -209,3 +209,34 @@ def test_a_report_of_a_run_with_a_damaged_archive_names_it(short, tmp_path, name
         (tmp_path / "run" / name).write_bytes(data)
         with pytest.raises(RunError, match=rf"{name} is damaged: .*; delete it: only its figure is lost"):
             table([tmp_path / "run"])
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("replicas",), []),
+        (("replicas",), {}),
+        (("replicas", 1, "seed"), "x"),
+        (("replicas", 1, "seed"), 1.5),
+        (("replicas", 0, "seed"), 10**30),
+        (("replicas", 0, "overrides"), None),
+        (("replicas", 0, "overrides"), {"learning_rate": -1}),
+        (("dataset", "id"), None),
+        (("dataset", "name"), 3),
+        (("dataset", "environment"), True),
+        (("dataset", "reference"), []),
+        (("dataset", "recipe"), "x"),
+    ],
+    ids=str,
+)
+def test_a_value_of_another_kind_in_config_is_damage(half, place, value):
+    config = json.loads((half / "config.json").read_text())
+    inner = config
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    (half / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match=r"config.json is damaged: "):
+        extremal.resume(half, dataset=log())
+    with pytest.raises(RunError, match=r"config.json is damaged: "):
+        extremal.load(half)

@@ -55,6 +55,16 @@ def test_a_full_disk_behind_the_output_is_one_sentence():
     assert err.lower().endswith("no space left on device\n")
 
 
+@pytest.mark.parametrize(("words", "code"), [(["data", "list"], 0), (["train", "xqll"], 2)])
+def test_a_full_disk_behind_messages_stops_nothing(words, code):
+    """Progress and warnings go there too: a training must not end by them."""
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "extremal", *words]
+        assert (
+            subprocess.run(command, stderr=full, stdout=subprocess.DEVNULL, check=False, timeout=120).returncode == code
+        )
+
+
 def test_progress_goes_on_where_nobody_reads_it(monkeypatch):
     """Rich's own answer to a broken pipe is the end of the program."""
     from extremal.cli.progress import bars

@@ -242,10 +242,10 @@ from extremal.core.lock import alone
 with alone(Path(sys.argv[1])):
     child = os.fork()
     if child == 0:
+        print(os.getpid(), flush=True)  # by now it has let go
         os.close(1)
         time.sleep(60)
         os._exit(0)
-    print(child, flush=True)
     os._exit(9)  # as if killed: nothing is let go by hand
 """
 

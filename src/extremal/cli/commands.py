@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -13,7 +14,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes
 
 from extremal.cli.console import either
 from extremal.cli.places import named
-from extremal.core.errors import ConfigError, nearest
+from extremal.core.errors import nearest
 
 _COMMANDS = {  # by name: module in `extremal.cli`, and class there; or a group
     "demo": "results.Demo",
@@ -92,18 +93,16 @@ def _class(place: str) -> type:
     return getattr(import_module(f"extremal.cli.{module}"), kind)
 
 
-def _check_once(words: Sequence[str]) -> None:
-    """Refuse a flag that is given twice: of two values, one would be left out in silence."""
+def _tell_twice(words: Sequence[str]) -> None:
+    """Say of a flag that is given twice that the last counts, lest a value vanish in silence."""
     seen: dict[str, str] = {}
     for word in words:
-        if not word.startswith("--") or word == "--":
-            continue
         name = word.split("=")[0].replace("_", "-")
         flag = "--" + name.removeprefix("--").removeprefix("no-")
-        if flag in seen:
-            given = f"{flag} is given twice" if seen[flag] == name else f"{seen[flag]} and {name} are both given"
-            raise ConfigError(f"{given}; give it once (where a flag takes several values, they follow it: {flag} A B)")
-        seen[flag] = name
+        if word.startswith("--") and seen.setdefault(flag, word) is not word:
+            print(
+                f"warning: {flag} is given twice, and the last counts; several values follow one flag", file=sys.stderr
+            )
 
 
 def _heading(words: Sequence[str], listed: Mapping[str, str | None], *before: str) -> Any:
@@ -115,7 +114,7 @@ def _heading(words: Sequence[str], listed: Mapping[str, str | None], *before: st
 
 
 def _parsed(kind: Any, words: Sequence[str], *before: str, doc: str | None = None) -> Any:
-    _check_once(words)
+    _tell_twice(words)
     return tyro.cli(
         named(kind) if isinstance(kind, type) else kind,
         args=list(words),

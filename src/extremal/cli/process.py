@@ -31,6 +31,7 @@ def of_its_own() -> Iterator[None]:
     for number in heard:
         signal.signal(number, _stop)
     sys.unraisablehook = _unraisable
+    _tell_if_possible()
     _spell_out()
     if not sys.warnoptions:  # else the user has said which are shown
         warnings.showwarning = _show
@@ -84,6 +85,24 @@ def _readers() -> Iterator[None]:
             print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
             raise SystemExit(2) from None
         raise SystemExit(128 + signal.SIGPIPE) from None
+
+
+class _Unheard(io.FileIO):
+    """A file that may be full, or closed at its other end: no work is stopped by what cannot be told."""
+
+    def write(self, b: Any, /) -> int:
+        try:
+            return super().write(b)
+        except OSError:
+            return len(b)
+
+
+def _tell_if_possible() -> None:
+    """From here on, what does not fit behind standard error is left out."""
+    stream = sys.stderr
+    if isinstance(stream, io.TextIOWrapper):
+        raw = io.BufferedWriter(_Unheard(stream.fileno(), "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(raw, encoding=stream.encoding, errors=stream.errors, write_through=True)
 
 
 def _spell_out() -> None:

@@ -6,7 +6,7 @@ ExtremalError
 ├── ConfigError        an unknown name or an impossible value in settings, ids or flags
 ├── RunError           a run directory that exists, is damaged, or belongs to other settings; a file that cannot be written
 ├── DivergedError      every replica of a run left the finite numbers
-├── SimulatorError     a simulator of another process raised or died
+├── SimulatorError     a simulator raised or died
 ├── PeerError          a program of `extremal bench` could not be installed, raised or died
 └── MissingExtraError  an optional package is needed; says which extra installs it
 
@@ -61,7 +61,7 @@ class DivergedError(ExtremalError, ArithmeticError):
 
 
 class SimulatorError(ExtremalError, RuntimeError):
-    """A simulator of another process raised or died."""
+    """A simulator raised or died."""
 
 
 class PeerError(ExtremalError, RuntimeError):

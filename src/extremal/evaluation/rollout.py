@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from extremal.core.errors import ConfigError, DivergedError, SpecError
 from extremal.core.policy import Policy
 from extremal.core.ranges import Count, Seed, Whole
 from extremal.envs.make import make
-from extremal.envs.vectors import flattened, shape
+from extremal.envs.vectors import shape
+from extremal.evaluation.steps import reset, step
 from extremal.evaluation.success import Report, judged
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class _Running:
     report: Report = dataclasses.field(default_factory=Report)
     capped: bool = False
 
-    def add(self, observation: np.ndarray, reward: float, info: dict[str, Any]) -> None:
+    def add(self, observation: np.ndarray, reward: float, info: Mapping[str, Any]) -> None:
         self.rewards.append(reward)
         self.report.add(info, len(self.rewards))
         if self.path is not None:
@@ -103,7 +104,8 @@ def rollout(
 
     Raises:
         ConfigError: fewer than one episode or step, or an unknown environment.
-        SpecError: the actions do not fit the environment, or its observations are neither arrays nor dictionaries of arrays.
+        SpecError: the actions do not fit the environment, or it gives something else than Gymnasium's environments do.
+        SimulatorError: the environment failed.
         DivergedError: an action is NaN or infinite.
     """
     episodes, parallel = admitted("episodes", episodes, Count), admitted("parallel", parallel, Count)
@@ -152,8 +154,7 @@ def _run(
         nonlocal observations
         running.pop(slot, None)
         if (number := next(waiting, None)) is not None:
-            observation, _ = simulators[slot].reset(seed=episode_seed(seed, number))
-            seen = _seen(simulators[slot], observation)
+            seen = reset(simulators[slot], seed=episode_seed(seed, number))
             observations = observations.astype(np.result_type(observations, seen), copy=False)
             observations[slot], fresh[slot] = seen, True
             start = observations[slot].copy()
@@ -165,10 +166,10 @@ def _run(
         actions = _valid(player.act(observations.copy()), simulators)
         fresh[:] = False
         for slot, episode in list(running.items()):
-            observation, reward, terminated, truncated, info = simulators[slot].step(actions[slot])
-            observations[slot], rewards[slot] = _seen(simulators[slot], observation), reward
-            episode.add(observations[slot].copy(), float(reward), info)
-            ended = terminated or truncated
+            brought = step(simulators[slot], actions[slot])
+            observations[slot], rewards[slot] = brought.observation, brought.reward
+            episode.add(observations[slot].copy(), brought.reward, brought.info)
+            ended = brought.terminated or brought.truncated
             episode.capped = not ended and len(episode.rewards) >= max_steps
             if ended or episode.capped:
                 finished.append(episode)
@@ -180,15 +181,6 @@ def _run(
 def episode_seed(seed: int, number: int) -> int:
     """The seed with which episode `number` of a run is reset."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-
-
-def _seen(simulator: gymnasium.Env, observation: Any) -> np.ndarray:
-    """An observation as an array of floats: of the simulator's precision, and at least float32."""
-    space = simulator.observation_space
-    value = flattened(space, observation)
-    if value.shape != (expected := shape(space)):
-        raise SpecError(f"the environment gave an observation of shape {value.shape}, its space says {expected}")
-    return value if value.dtype.kind == "f" else value.astype(np.float32)
 
 
 def _valid(actions: Any, simulators: Sequence[gymnasium.Env]) -> np.ndarray:

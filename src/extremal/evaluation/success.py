@@ -27,7 +27,7 @@ class Report:
     def add(self, info: Mapping[str, Any], step: int) -> None:
         """Read the `info` of step `step`, counted from 1."""
         given = [info[name] for name in NAMES if info.get(name) is not None]
-        value = next((flag for each in given if (flag := _flag(each)) is not None), None)
+        value = next((found for each in given if (found := flag(each)) is not None), None)
         self.unclear |= bool(given) and value is None
         if value is None:
             return
@@ -52,7 +52,7 @@ def judged(reports: Sequence[Report]) -> tuple[np.ndarray | None, str]:
     return np.array([report.won for report in reports], bool), WHEN_WON if silent else ""
 
 
-def _flag(value: Any) -> bool | None:
+def flag(value: Any) -> bool | None:
     """A flag from a boolean, 0 or 1, also as an array of one entry; None: anything else."""
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "biuf" or array.item() not in (0, 1):

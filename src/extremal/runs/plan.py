@@ -114,6 +114,9 @@ class Plan:
         write_json(path / "config.json", self.to_json())
 
 
+_OF_DATASET = {"id": str, "name": str, "environment": str | None, "reference": str | None, "recipe": dict}
+
+
 def read_plan(path: Path) -> Plan:
     """The plan of the run in `path`.
 
@@ -137,10 +140,16 @@ def read_plan(path: Path) -> Plan:
 
 def _plan(value: Mapping[str, Any]) -> Plan:
     spec, returns = value["spec"], value["dataset"]["statistics"]["return"]
+    settings = config.from_json(method(value["method"]).default, value["settings"])
+    for name, kind in _OF_DATASET.items():
+        if not isinstance(value["dataset"][name], kind):
+            raise ValueError(f"{name} of the dataset is {value['dataset'][name]!r}")
+    if not isinstance(value["replicas"], list) or not value["replicas"]:
+        raise ValueError("replicas holds none")
     return Plan(
         method=value["method"],
-        settings=config.from_json(method(value["method"]).default, value["settings"]),
-        replicas=tuple((r["seed"], r["overrides"]) for r in value["replicas"]),
+        settings=settings,
+        replicas=tuple(_replica(settings, **replica) for replica in value["replicas"]),
         dataset={**value["dataset"], "hash": str(value["dataset"]["hash"])},
         spec=Spec(
             observation=tuple(spec["observation"]),
@@ -157,6 +166,11 @@ def _plan(value: Mapping[str, Any]) -> Plan:
         extensions=tuple(dict(extension) for extension in value.get("extensions", ())),
         **{name: admitted(name, value.get(name, MAX_STEPS), OPTIONS[name]) for name in OPTIONS},
     )
+
+
+def _replica(settings: Any, seed: Any, overrides: Any) -> tuple[int, dict[str, Any]]:
+    dataclasses.replace(settings, **overrides)  # refuses what no setting can be
+    return admitted("seed", seed, Seed), dict(overrides)
 
 
 def replicas_of(

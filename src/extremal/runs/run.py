@@ -29,10 +29,11 @@ from extremal.runs.fitted import fits_of
 from extremal.runs.folder import claimed
 from extremal.runs.going import Parts, go
 from extremal.runs.initial import Origin, origin_of, record_of
+from extremal.runs.judge import evaluation_seed
 from extremal.runs.plan import Plan, describe_dataset, options, read_plan, replicas_of, source_of
 from extremal.runs.same import check_data, check_same
 from extremal.runs.simulator import NO_SIMULATOR, check_simulator, maker, named
-from extremal.runs.train import Watcher, checkpoints, evaluation_seed, finished, load_checkpoint
+from extremal.runs.train import Watcher, checkpoints, finished, load_checkpoint
 
 if TYPE_CHECKING:
     from extremal.evaluation.measures import Evaluation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from extremal.core.errors import ConfigError, ExtremalError
+from extremal.core.errors import ConfigError, ExtremalError, SimulatorError
 from extremal.runs.plan import Plan
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def maker(simulator: Simulator | None, plan: Plan) -> Callable[[], gymnasium.Env
     assert name is not None
 
     def create() -> gymnasium.Env:
-        made = simulator() if callable(simulator) else make(name, imports=simulator is not None)
+        made = _called(simulator) if callable(simulator) else make(name, imports=simulator is not None)
         if not hasattr(made, "observation_space") or not hasattr(made, "action_space"):
             raise ConfigError(f"environment: the function gave a {type(made).__name__}, not a Gymnasium environment")
         try:
@@ -57,6 +57,17 @@ def maker(simulator: Simulator | None, plan: Plan) -> Callable[[], gymnasium.Env
         return made
 
     return create
+
+
+def _called(simulator: Callable[[], Any]) -> Any:
+    try:
+        return simulator()
+    except ExtremalError:
+        raise
+    except Exception as error:
+        raise SimulatorError(
+            f"environment: the function, which is called without arguments, failed: {type(error).__name__}: {error}"
+        ) from error
 
 
 def check_simulator(simulator: Simulator | None, plan: Plan, *, begun: bool = False) -> None:

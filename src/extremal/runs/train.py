@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,29 +13,27 @@ import jax
 import numpy as np
 
 from extremal.core.algorithm import Algorithm
-from extremal.core.errors import DivergedError, RunError
+from extremal.core.errors import DivergedError, ExtremalError, RunError
 from extremal.core.files import atomic, read_json, write_json
-from extremal.core.policy import Policy
 from extremal.core.types import Sampler
 from extremal.data.dataset import Dataset
 from extremal.engine.loop import Divergence, Progress, train
 from extremal.engine.replicas import init_replicas, run_keys, stack, take
-from extremal.evaluation.claims import discounted_returns, gap_expansion, policy_value, predicted_values
-from extremal.evaluation.scores import normalised
+from extremal.evaluation.claims import gap_expansion, policy_value
 from extremal.io import checkpoint
 from extremal.io.log import WITHOUT_DIVERGED, Table
 from extremal.runs.calibration import save_calibration
 from extremal.runs.health import shown as health_shown
+from extremal.runs.judge import Judgement, judge
 from extremal.runs.plan import Plan
 from extremal.runs.stopping import asked_to_stop, ended_by
 from extremal.runs.summary import summary
 
 if TYPE_CHECKING:
-    from extremal.evaluation.rollout import Episodes
+    pass
 
 KEPT = 2  # checkpoints
 SHOWN_EVERY = 10.0  # seconds between two writings of metrics.csv, so that a run can be followed between checkpoints
-DRAWN = 6  # trajectories of the last evaluation of the first replica, for the picture of a maze
 HELD_OUT_ROWS = 4096  # steps at most, in the batch on which held-out losses are measured
 _DIVERGENCE = {"replica": int, "update": int, "metric": str}  # an entry of diverged.json
 CLAIMED_ROWS = 512  # in that on which a critic is asked; acting may draw a hundred actions for each
@@ -50,16 +48,6 @@ class Watcher(Protocol):
     """
 
     def __call__(self, update: int, metrics: dict[str, Any]) -> None: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Judgement:
-    """What an evaluation of all replicas brought."""
-
-    rows: list[dict[str, Any]]  # of evaluations.csv
-    success: float | None  # mean over replicas, or mean return; None: no replica is alive
-    drawn: Mapping[str, Any] | None  # of maze.npz, at the end of training in a maze
-    seconds: float
 
 
 @dataclasses.dataclass
@@ -101,6 +89,7 @@ class Training:
         if self.logged < plan.updates:
             self.watch(self.logged, {"compiling": plan.method})
         try:
+            self._make_up(states, alive)
             self._train(algorithms, states, keys, alive)
             self._finish()
         except RunError as error:
@@ -144,7 +133,7 @@ class Training:
 
     def _after(self, progress: Progress) -> None:
         plan, update = self.plan, progress.update
-        due = update % plan.evaluate_every == 0 or update == plan.updates
+        due = self._due(update)
         if due:  # read often from here on
             progress = dataclasses.replace(progress, states=jax.device_get(progress.states))
         self.compile_seconds += progress.compile_seconds
@@ -158,7 +147,7 @@ class Training:
             if beside() and update < plan.updates and not progress.diverged:
                 self.judged = progress, self.judge.submit(self._evaluate, progress)
             else:
-                self._keep(progress, self._evaluate(progress))
+                self._keep(progress, self._judgement(progress, lambda: self._evaluate(progress)))
         elif due or progress.diverged:
             self._save(progress)
         self._check_alive(progress.alive)
@@ -199,42 +188,35 @@ class Training:
         }
 
     def _evaluate(self, progress: Progress) -> Judgement:
-        """Let every living replica act, on the host. Changes nothing here: training may go on meanwhile."""
-        from extremal.evaluation.rollout import rollout, together
-        from extremal.evaluation.valuemap import maze_size, value_map
-
         assert self.simulator is not None
-        plan, clock, rows, drawn = self.plan, time.perf_counter(), [], None
-        alive, last = [int(r) for r in np.flatnonzero(progress.alive)], progress.update == self.plan.updates
-        with jax.default_device(_host()):
-            online = [jax.device_put(take(progress.states.online, r)) for r in alive]
-            policies = [Policy(self.algorithms[r], own, plan.spec) for r, own in zip(alive, online, strict=True)]
-            played = together(
-                [
-                    rollout(
-                        policy,
-                        self.simulator,
-                        episodes=plan.episodes,
-                        seed=evaluation_seed(plan.seeds[r], progress.update),
-                        keep=DRAWN if last and r == 0 else 0,
-                        max_steps=plan.max_steps,
-                    )
-                    for r, policy in zip(alive, policies, strict=True)
-                ]
-            )
-            if played and played[0].trajectories and (size := maze_size(plan.environment)) is not None:
-                drawn = value_map(policies[0], size, played[0].trajectories)
-            for r, policy, found in zip(alive, policies, played, strict=True):
-                at = {"update": progress.update, "replica": r}
-                rows += [at | row for row in episode_rows(found, plan.dataset["reference"], policy)]
-        success = [np.mean(found.returns if found.success is None else found.success) for found in played]
-        return Judgement(rows, float(np.mean(success)) if success else None, drawn, time.perf_counter() - clock)
+        return judge(self.plan, self.algorithms, progress, self.simulator)
 
     def _settle(self) -> None:
         """Wait for the evaluation under way, if one is, and keep it."""
         if self.judged is not None:
             (progress, future), self.judged = self.judged, None
-            self._keep(progress, future.result())
+            self._keep(progress, self._judgement(progress, future.result))
+
+    def _judgement(self, progress: Progress, evaluate: Callable[[], Judgement]) -> Judgement:
+        """An evaluation; where it fails, what was trained is saved all the same, and `run` makes up for it."""
+        try:
+            return evaluate()
+        except Exception as error:
+            self._save(progress)
+            if not isinstance(error, ExtremalError) or isinstance(error, RunError):
+                raise
+            raise type(error)(f"{error}; {self._kept()}") from error
+
+    def _make_up(self, states: Any, alive: np.ndarray) -> None:
+        """Evaluate the last checkpoint, if that is still due."""
+        update = self.logged
+        due = update and self.plan.environment is not None and self._due(update)
+        if due and not any(row["update"] == update for row in self.evaluations.rows):
+            progress = Progress(update, states, {}, alive, (), 0.0, 0.0)
+            self._keep(progress, self._judgement(progress, lambda: self._evaluate(progress)))
+
+    def _due(self, update: int) -> bool:
+        return update % self.plan.evaluate_every == 0 or update == self.plan.updates
 
     def _keep(self, progress: Progress, found: Judgement) -> None:
         """Save an evaluation, and what it is of: a checkpoint stands for its evaluation, too."""
@@ -277,14 +259,6 @@ def beside() -> bool:
     return jax.default_backend() != "cpu"
 
 
-def _host() -> Any:
-    """To act on: an accelerator is at work, and for so small a batch slower. None, the default, where JAX_PLATFORMS leaves no CPU."""
-    try:
-        return jax.local_devices(backend="cpu")[0]
-    except RuntimeError:
-        return None
-
-
 @jax.jit
 def _measure(algorithm: Algorithm, state: Any, batch: Any) -> dict[str, jax.Array]:
     return algorithm.measure(state, batch)
@@ -295,35 +269,6 @@ def _head(sampler: Sampler, dataset: Dataset, *, steps: int = HELD_OUT_ROWS) -> 
     count = max(min(dataset.rows, steps // sampler.length), 1)
     rows = np.linspace(0, dataset.rows - 1, count).astype(np.int32)
     return jax.tree.map(jax.numpy.asarray, sampler.at(dataset, rows))
-
-
-def evaluation_seed(seed: int, update: int) -> int:
-    """Of the evaluation after `update`; another one for each replica's seed and each update."""
-    return int(np.random.SeedSequence([seed, update]).generate_state(1)[0])
-
-
-def episode_rows(episodes: Episodes, reference: str | None, policy: Policy) -> Iterator[dict[str, Any]]:
-    """One row of evaluations.csv per episode, without its update and replica."""
-    scores = normalised(episodes.returns, reference) if reference is not None else None
-    predicted = discounted = None
-    if policy.algorithm.discount is not None:
-        predicted = predicted_values(policy.algorithm, policy.online, episodes.starts)
-        discounted = discounted_returns(policy.algorithm, episodes.rewards)
-    for number, (total, length) in enumerate(zip(episodes.returns, episodes.lengths, strict=True)):
-        yield {
-            "episode": number,
-            "return": float(total),
-            "length": int(length),
-            "success": "" if episodes.success is None else int(episodes.success[number]),
-            "success_reported": int(episodes.reports[number].reported),
-            "capped": int(episodes.capped[number]),
-            "steps_to_goal": float(reached)
-            if episodes.success is not None and np.isfinite(reached := episodes.steps_to_goal[number])
-            else "",
-            "score": "" if scores is None else float(scores[number]),
-            "predicted_value": "" if predicted is None else float(predicted[number]),
-            "discounted_return": "" if discounted is None else float(discounted[number]),
-        }
 
 
 # ---- checkpoints of a run ----------------------------------------------------------------------------------------------
