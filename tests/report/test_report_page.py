@@ -93,12 +93,12 @@ def test_the_same_runs_give_the_same_page(page, maze_runs, tmp_path):
 
 def test_a_failed_report_leaves_the_old_one(tmp_path, make_run):
     out = tmp_path / "report.html"
-    out.write_text("old")
+    out.write_text("<!doctype html>old")
     run = make_run(tmp_path / "run", "bc", maze=False)
     (run / "summary.json").write_text("{")
     with pytest.raises(RunError, match=r"summary\.json"):
         write_report([run], out, title="t")
-    assert out.read_text() == "old"
+    assert out.read_text() == "<!doctype html>old"
     assert {p.name for p in tmp_path.iterdir()} == {"report.html", "run"}
 
 

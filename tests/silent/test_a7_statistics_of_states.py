@@ -174,3 +174,15 @@ def test_what_is_trained_on_is_float32(normalise):
     assert seen.device().observation.dtype == jnp.float32
     if normalise:
         np.testing.assert_allclose(seen.observation[seen.slot].std(axis=0), 1.0, atol=2e-3)
+
+
+def test_what_float32_would_round_away_is_refused_in_float32():
+    x = FAR + np.random.default_rng(0).normal(size=(100, 1))
+    rows = {"action": x - FAR, "reward": x[:, 0], "terminated": np.ones(100)}
+    fitted = NormaliseObservation().fit(Dataset.from_rows(observation=x, **rows))
+    for known in (fitted, from_json(json.loads(json.dumps(to_json(fitted))))):
+        with pytest.raises(extremal.SpecError, match="give them as float64"):
+            known.observation(x.astype(np.float32))
+        np.testing.assert_allclose(known.observation(x), known.observation(x.tolist()))
+    near = NormaliseObservation().fit(Dataset.from_rows(observation=x - FAR, **rows))
+    np.testing.assert_allclose(near.observation((x - FAR).astype(np.float32)), near.observation(x - FAR), atol=1e-5)

@@ -240,3 +240,30 @@ def test_a_value_of_another_kind_in_config_is_damage(half, place, value):
         extremal.resume(half, dataset=log())
     with pytest.raises(RunError, match=r"config.json is damaged: "):
         extremal.load(half)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("replicas",), []),
+        (("dataset", "hash"), []),
+        (("dataset", "recipe"), 3),
+        (("dataset", "environment"), 5),
+        (("settings",), "x"),
+        (("updates",), True),
+        (("versions",), []),
+        (("check",), {"findings": 3}),
+        (("extensions",), [{}]),
+    ],
+    ids=str,
+)
+def test_a_report_of_damaged_settings_is_one_sentence(short, tmp_path, place, value):
+    shutil.copytree(short.path, tmp_path / "run")
+    config = inner = json.loads((tmp_path / "run" / "config.json").read_text())
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match=r"config\.json"):
+        write_report([tmp_path / "run"], tmp_path / "page.html", title="t")
+    assert not (tmp_path / "page.html").exists()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from extremal.core.errors import DataError, nearest
+from extremal.core.errors import DataError, SpecError, nearest
 from extremal.core.record import record
 from extremal.core.types import Transform
 from extremal.data.dataset import Dataset
@@ -86,17 +86,24 @@ class NormaliseObservation(_Unchanged):
     precision: ClassVar[type] = np.float64
     mean: Any = None  # [O]
     deviation: Any = None  # [O]
+    double: Any = 0.0  # [] 1 where float32 would round away how the data vary: then it is refused
 
     def fit(self, dataset: Dataset) -> NormaliseObservation:
         x = np.asarray(dataset.observation)[dataset.slot]
         mean, deviation = (statistic(axis=0, dtype=np.float64) for statistic in (x.mean, x.std))
-        return NormaliseObservation(mean=mean, deviation=deviation + 1e-3)
+        return NormaliseObservation(mean=mean, deviation=deviation + 1e-3, double=np.float64(x.dtype == np.float64))
 
     def apply(self, dataset: Dataset) -> Dataset:
         return dataset.replace(observation=self.observation(dataset.observation))
 
     def observation(self, observation: Any) -> Any:
-        centred = np.asarray(observation, np.float64) - self.mean
+        given = np.asarray(observation)
+        if self.double and given.dtype.kind == "f" and given.dtype.itemsize < 8:
+            raise SpecError(
+                f"observations are {given.dtype}, which rounds away how some feature varies (their mean is up to "
+                f"{np.abs(self.mean).max():g}); give them as float64, as the data were"
+            )
+        centred = np.asarray(given, np.float64) - self.mean
         return np.divide(centred, self.deviation, dtype=np.float64).astype(np.float32)
 
 

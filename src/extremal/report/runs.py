@@ -38,6 +38,23 @@ JUDGES = (
 )
 
 
+_OF_CONFIG: dict[str, Any] = {
+    "settings": dict,
+    "updates": int,
+    "versions": dict,
+    "check": dict,
+    "initial": dict,
+    "extensions": list,
+}
+_OF_DATASET: dict[str, Any] = {
+    "id": str,
+    "name": str,
+    "hash": str,
+    "environment": str | None,
+    "reference": str | None,
+    "recipe": dict,
+    "statistics": dict,
+}
 _OF_A_RESULT = ("dataset", "metric", "mean", "seeds", "updates", "updates_per_second")
 
 
@@ -150,9 +167,7 @@ def read_run(path: Path) -> Run:
     config = read_json(path / "config.json")
     if config is None:
         raise RunError(f"{path} is no run directory: it has no config.json; give the folder that `--out` named")
-    for field, kind in (("method", str), ("replicas", list), ("dataset", dict)):
-        if not isinstance(config.get(field), kind):
-            raise RunError(f"{path / 'config.json'} has no '{field}'; the file is damaged or of another format")
+    _check_kinds(path / "config.json", config)
     summary, fallen = path / "summary.json", path / "diverged.json"
     maze, calibration = path / "maze.npz", path / "calibration.npz"
     results = read_json(summary, advice=SUMMARY_AGAIN) or {}
@@ -176,6 +191,17 @@ def read_run(path: Path) -> Run:
     with _whole(summary, SUMMARY_AGAIN):
         _ = run.alarms, [[result[key] for key in _OF_A_RESULT] for result in run.results]
     return run
+
+
+def _check_kinds(file: Path, config: dict[str, Any]) -> None:
+    """What a report reads of config.json is of the kind that a run writes; what may be absent may be."""
+    for field, kind in (("method", str), ("replicas", list), ("dataset", dict)):
+        if not isinstance(config.get(field), kind) or not config[field]:
+            raise RunError(f"{file} has no '{field}'; the file is damaged or of another format")
+    for holder, kinds in ((config, _OF_CONFIG), (config["dataset"], _OF_DATASET)):
+        for field, kind in kinds.items():
+            if field in holder and (not isinstance(holder[field], kind) or isinstance(holder[field], bool)):
+                raise RunError(f"{file} is damaged: '{field}' is {str(holder[field])[:60]!r}; restore it from a copy")
 
 
 @contextmanager
