@@ -70,6 +70,7 @@ def library_state(settings: XQL, log: Dataset, updates: int, seed: int):
     return take(progress.states, 0)
 
 
+@pytest.mark.slow
 def test_one_file_gives_the_librarys_numbers(one_file, log, tmp_path):
     updates, seed = 20, 3
     save_dataset(log, f"npz:{tmp_path / 'log.npz'}")

@@ -101,6 +101,7 @@ def states_of(every, *, start=0, states=None, redraw=4, updates=10):
     ]
 
 
+@pytest.mark.slow
 def test_where_training_is_cut_and_taken_up_again_changes_nothing():
     """Drawn anew at 4 and 8; cut at 3, 5, 6 and 9, and taken up again from 5, in the midst of a turn."""
     whole, cut = states_of((10,)), states_of((3, 5))

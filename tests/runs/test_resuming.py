@@ -138,6 +138,7 @@ def stopped(arguments, path, with_signal) -> int:
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_killed_run_comes_to_the_same_numbers_bitwise(command, untimed, tmp_path, last):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert cli.main(command("whole")) == 0

@@ -130,6 +130,7 @@ def test_what_a_run_tells_of_held_out_data_and_of_first_states_is_centred_alike(
     )
 
 
+@pytest.mark.slow
 def test_a_policy_that_remembers_centres_likewise():
     settings = DT(context=3, timesteps=20, warm_up=1, return_scale=10.0, **SMALL)
     players = []

@@ -147,6 +147,7 @@ def test_another_scale_of_rewards_is_refused_and_not_replaced_in_silence(iql, tm
         train(tmp_path / "run", thrice, initial=tmp_path / "twice", seeds=2)
 
 
+@pytest.mark.slow
 def test_each_seed_takes_the_replica_of_its_place_or_all_the_only_one(source, tmp_path):
     weights = lambda run: load_file(checkpoints(run.path)[-1])["states/online/pi/net/layers/0/weight"]  # noqa: E731
     with pytest.raises(ConfigError, match="has 2 replicas, and 3 seeds are asked for"):
