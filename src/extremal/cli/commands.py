@@ -95,14 +95,16 @@ def _class(place: str) -> type:
 
 def _tell_twice(words: Sequence[str]) -> None:
     """Say of a flag that is given twice that the last counts, lest a value vanish in silence."""
-    seen: dict[str, str] = {}
+    seen: set[str] = set()
     for word in words:
-        name = word.split("=")[0].replace("_", "-")
-        flag = "--" + name.removeprefix("--").removeprefix("no-")
-        if word.startswith("--") and seen.setdefault(flag, word) is not word:
+        if not word.startswith("--"):
+            continue
+        flag = "--" + word.split("=")[0].replace("_", "-").removeprefix("--").removeprefix("no-")
+        if flag in seen:
             print(
                 f"warning: {flag} is given twice, and the last counts; several values follow one flag", file=sys.stderr
             )
+        seen.add(flag)
 
 
 def _heading(words: Sequence[str], listed: Mapping[str, str | None], *before: str) -> Any:
