@@ -50,7 +50,14 @@ MODEL = {  # of the behaviour, for the methods that stand on one
 }
 CASES = {name: dataclasses.replace(method.default, **SMALL) for name, method in METHODS.items()} | {
     "xql, as published": XQL(
-        normaliser="batch_max", value_updates=2, random_actions=2, value_layer_norm=True, huber=20.0, **SMALL
+        normaliser="batch_max",
+        clamp="above",
+        value_updates=2,
+        value_batch="same",
+        random_actions=2,
+        value_layer_norm=True,
+        huber=20.0,
+        **SMALL,
     ),
     "dt": DT(context=4, heads=2, timesteps=6, warm_up=10, **SMALL),
     "xql, its own weight": XQL(policy_weight="statistic", normaliser="none", max_gradient_norm=1.0, **SMALL),
@@ -365,6 +372,8 @@ def others(value, hint) -> list:
 
 
 ELSEWHERE = {  # where a setting is live, when the base above has no use for it
+    (XQL, "clamp"): XQL(normaliser="batch_max"),
+    **{(cls, "value_batch"): cls(value_updates=2) for cls in (XQL, KLXQL, IQL)},
     (Behaviour, "components"): Behaviour(model="mixture"),
     (Behaviour, "kl_weight"): Behaviour(model="vae"),
     (EMaQ, "draws_ahead"): EMaQ(samples=3, critics=2, draws_ahead=8, **MODEL),

@@ -34,10 +34,11 @@ class Fit:
 
 @record
 class Preset:
-    """Settings for a benchmark, with where they are printed."""
+    """Settings for a benchmark, with where they are printed, and other names by which they are found."""
 
     settings: Any
     source: str = static()
+    also: tuple[str, ...] = static(default=())
 
 
 def continuous(method: str, spec: Spec) -> tuple[int, int]:

@@ -38,7 +38,7 @@ def _consistent(dataset: str) -> str | None:
     """XQL's one set of settings for a domain, where the paper has it."""
     from extremal.algorithms.registry import METHODS
 
-    name = f"consistent/{dataset.removesuffix('-like')}-v2"
+    name = f"code/consistent/{dataset.removesuffix('-like')}-v2"
     return name if name in METHODS["xql"].presets else None
 
 
@@ -49,7 +49,7 @@ def _domain(dataset: str) -> str:
 def by_domain(method: str) -> Callable[[str], Any]:
     """XQL's or IQL's settings for a domain as their papers have them; of mazes those for AntMaze, without its shift."""
     presets: dict[str, dict[str, Any]] = {
-        "xql": {"adroit": "consistent/door-human-v0", "maze": "consistent/antmaze-medium-play-v0"},
+        "xql": {"adroit": "paper/consistent/door-human-v0", "maze": "paper/consistent/antmaze-medium-play-v0"},
         "iql": {"locomotion": "code/locomotion-v2", "adroit": "paper/adroit-v0", "maze": None},
     }
     maze: dict[str, Any] = (
