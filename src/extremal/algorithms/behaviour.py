@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 
 from extremal.algorithms.acting import Drawn
-from extremal.algorithms.settings import DataSettings, Fit, Preset, continuous, transforms
+from extremal.algorithms.settings import DataSettings, Fit, OfPreset, Preset, continuous, transforms
 from extremal.core.algorithm import Algorithm, Step, Transitions
-from extremal.core.checked import Checked
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam
 from extremal.core.ranges import Count, NotNegative, Positive, Range, Whole
@@ -30,13 +29,11 @@ class Networks(NamedTuple):
 
 
 @record
-class Behaviour(Checked):
+class Behaviour(OfPreset):
     """A model of the behaviour, fitted to every logged action; as a policy it draws an action from itself.
 
     Source: [ghasemipour2021] App. B, G.1, G.3, H.1; [fujimoto2019].
     """
-
-    held_out_share: ClassVar[float] = 0.05
 
     model: Model = static(default="autoregressive")
     """Bins entry by entry, a conditional VAE, a Gaussian of the state, or a mixture of such."""

@@ -41,7 +41,9 @@ class Method:
     @cached_property
     def presets(self) -> Mapping[str, Preset]:
         """Settings as printed for benchmarks, with their sources."""
-        return getattr(import_module(self.module), self.presets_in) if self.presets_in else {}
+        known = getattr(import_module(self.module), self.presets_in) if self.presets_in else {}
+        own = lambda name, one: dataclasses.replace(one.settings, preset=name)  # noqa: E731
+        return {name: dataclasses.replace(one, settings=own(name, one)) for name, one in known.items()}
 
 
 METHODS: dict[str, Method] = {
@@ -211,7 +213,7 @@ def _alike(one: Any, other: Any) -> int:
 
 
 def preset(name: str, which: str) -> Any:
-    """Settings of method `name` as a paper or a published code has them for a benchmark.
+    """Settings of method `name` as a paper or a published code has them for a benchmark; they say so in their `preset`.
 
     Raises:
         ConfigError: there is no such preset; says the nearest ones.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Literal
 
 from extremal.algorithms.implicit import Ball, Implicit
 from extremal.algorithms.settings import Preset
@@ -23,8 +23,6 @@ class XQL(Implicit):
 
     Source: [garg2023] Algorithm 1, Eq. (11), (12), (14), App. D.3, D.4.
     """
-
-    held_out_share: ClassVar[float] = 0.05
 
     inverse_temperature: NotNegative = 10.0
     """Of the policy weight exp(inverse_temperature (Q - V)); the paper has 3, 10 and 0.5 by domain."""
