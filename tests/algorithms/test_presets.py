@@ -215,6 +215,8 @@ PAPER_CQL = (
     | {"penalty": "log_sum_exp", "samples": 10, "square": 0.5, "data_term": True, "threshold_on": "gap"}
     | {"policy_learning_rate": 3e-5, "backup": "policy", "warm_start": 0, "gap_floor": None, "reward_scale": None}
 )
+RHO = PAPER_CQL | {"penalty": "previous_policy"}
+VAR = PAPER_CQL | {"penalty": "variance", "penalty_weight": 5.0, "threshold": None, "variance_radius": 1.0}
 PUBLISHED_CQL = (
     PAPER_CQL
     | {"penalty": "published", "square": 1.0, "penalty_weight": 5.0, "policy_learning_rate": 1e-4, "depth": 3}
@@ -249,7 +251,12 @@ TABLES = {  # what a paper's table or a published script prints
     ("cql", "paper/kitchen"): PAPER_CQL | {"penalty_weight": 1.0, "threshold": 5.0},
     ("cql", "paper/adroit"): PAPER_CQL | {"penalty_weight": 1.0, "threshold": 5.0},
     ("cql", "paper/fixed"): PAPER_CQL | {"penalty_weight": 5.0, "threshold": None},
-    ("cql", "paper/equation-1"): PAPER_CQL | {"penalty_weight": 1.0, "threshold": 10.0, "data_term": False},
+    ("cql", "paper/equation-1"): PAPER_CQL | {"penalty_weight": 5.0, "threshold": None, "data_term": False},
+    ("cql", "paper/rho-locomotion"): RHO | {"penalty_weight": 1.0, "threshold": 10.0},
+    ("cql", "paper/rho-kitchen"): RHO | {"penalty_weight": 1.0, "threshold": 5.0},
+    ("cql", "paper/rho-adroit"): RHO | {"penalty_weight": 1.0, "threshold": 5.0},
+    ("cql", "paper/variance"): VAR | {"variance_prior": "uniform"},
+    ("cql", "paper/variance-inverse"): VAR | {"variance_prior": "inverse"},
     ("cql", "code/locomotion"): PUBLISHED_CQL | {"threshold": None, "reward_scale": None, "reward_shift": None},
     ("cql", "code/antmaze"): PUBLISHED_CQL
     | {"threshold": 5.0, "threshold_on": "weighted_gap", "reward_scale": 4.0, "reward_shift": -0.5 * 4.0}

@@ -215,6 +215,15 @@ def test_measuring_updates_nothing_and_reports_what_training_would():
     assert (float(state.online.a), float(state.online.b)) == (1.0, 10.0)
 
 
+def test_a_hard_copy_that_is_behind_is_the_network_of_one_update_ago():
+    recipe = algorithm(step("a"), slow={"a": Polyak(rate=1.0, behind=True), "b": Polyak(rate=1.0)})
+    state, found = recipe.init(KEY), []
+    for index in range(3):
+        state, _ = recipe.update(state, Rows(), KEY, index)
+        found.append((float(state.target["a"]), float(state.online.a)))
+    assert found == [(1.0, 5.5), (5.5, 7.75), (7.75, 8.875)]
+
+
 @pytest.mark.parametrize(("steps", "slow"), [((step("a"), step("c")), {}), ((step("a"),), {"c": Polyak(rate=0.1)})])
 def test_a_step_or_slow_copy_of_an_unknown_network_is_refused(steps, slow):
     with pytest.raises(ConfigError, match="'c'; there are a, b"):

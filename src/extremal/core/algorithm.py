@@ -186,7 +186,7 @@ class Algorithm:
         The metrics of a step that is not due are 0 (`due` tells); its network and its optimiser stay as they are.
         """
         pick, spend = jax.random.split(key)
-        batch = self.sampler.sample(dataset, pick)
+        batch, before = self.sampler.sample(dataset, pick), state.online
         metrics: Metrics = {}
         for number, step in enumerate(self.steps):
             run = partial(self._run, step, dataset, batch, pick, jax.random.fold_in(spend, number), metrics)
@@ -196,7 +196,10 @@ class Algorithm:
                 nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(run, state)[1])
                 state, found = jax.lax.cond(step.due(jnp.asarray(index)), run, partial(_skip, nothing), state)
             metrics = {**metrics, **found}
-        target = {n: polyak.follow(state.target[n], getattr(state.online, n), index) for n, polyak in self.slow.items()}
+        target = {
+            name: polyak.follow(state.target[name], getattr(before if polyak.behind else state.online, name), index)
+            for name, polyak in self.slow.items()
+        }
         return state._replace(target=target), metrics
 
     def _run(
