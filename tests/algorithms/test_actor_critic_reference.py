@@ -85,8 +85,9 @@ class Reference:
             self.follow(slow, net)
 
 
-def told(weight):
-    return {"pi/weight": weight.mean(), "pi/effective_share": weight.sum() ** 2 / (weight**2).sum() / len(weight)}
+def told(weight, bound=None):
+    found = {"pi/weight": weight.mean(), "pi/effective_share": weight.sum() ** 2 / (weight**2).sum() / len(weight)}
+    return found if bound is None else found | {"pi/at_bound": np.mean(weight >= bound)}
 
 
 class ReferenceSAC(Reference):
@@ -193,7 +194,8 @@ class ReferenceOnestep(Reference):
             metrics |= self.diverge(batch, index) if self.behaviour is not None else self.weigh(batch)
         self.follow_q()
         names = ["v/loss", "v/mean", "v/advantage", "v/weight", "q/loss", "q/mean", "q/error", "pi/loss"]
-        names += ["pi/divergence", "pi/q"] if self.behaviour else ["pi/log_prob", "pi/weight", "pi/effective_share"]
+        weights = ["pi/log_prob", "pi/weight", "pi/effective_share", "pi/at_bound"]
+        names += ["pi/divergence", "pi/q"] if self.behaviour else weights
         names += ["behaviour/loss", "behaviour/log_prob"] if self.behaviour else []
         return dict.fromkeys(names, 0.0) | metrics
 
@@ -209,7 +211,7 @@ class ReferenceOnestep(Reference):
         advantage = self.values(self.slow, batch.observation, batch.action)[0].min(axis=0)
         advantage = advantage - forward(self.v, batch.observation)[0][:, 0]
         weight = np.minimum(np.exp(s.inverse_temperature * advantage), s.max_weight)
-        return self.clone("pi", self.pi, batch, weight, None) | told(weight)
+        return self.clone("pi", self.pi, batch, weight, None) | told(weight, s.max_weight)
 
     def diverge(self, batch, index):
         s, drawn = self.settings, noise(index, 3, batch.action.shape)

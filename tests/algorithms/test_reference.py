@@ -47,7 +47,8 @@ class Reference:
         z = (q - v) / s.beta
         weight = np.exp(np.minimum(z, s.clip))
         if s.normaliser == "batch_max":
-            flat, z = np.abs(z) > s.clip, np.clip(z, -s.clip, s.clip)
+            least = -s.clip if s.clamp == "both" else -np.inf
+            flat, z = (z < least) | (z > s.clip), np.clip(z, least, s.clip)
             peak = max(z.max(), -1.0)
             loss = np.exp(z - peak) - z * np.exp(-peak) - np.exp(-peak)
             slope = np.where(flat, 0.0, np.exp(z - peak) - np.exp(-peak))
@@ -165,6 +166,9 @@ class Reference:
         if not isinstance(s, BC):
             effective = weight.sum() ** 2 / (weight**2).sum() / len(weight)
             found |= {"weight": weight.mean(), "effective_share": effective}
+            own = isinstance(s, KLXQL) or s.policy_weight == "statistic"
+            bound = np.exp(s.clip) if own else s.max_weight
+            found["at_bound"] = np.mean(weight >= bound * (1 - 1e-6))
         return {f"pi/{name}": value for name, value in found.items()}
 
     def train_q(self, batch):
@@ -226,6 +230,9 @@ QUICK_V = {"value_learning_rate": 0.004, "value_rate": 0.2}
 CASES = {
     "xql, running normaliser": XQL_RUNNING,
     "xql, batch maximum": dataclasses.replace(XQL_RUNNING, normaliser="batch_max", clip=1.0, policy_schedule="cosine"),
+    "xql, as published": dataclasses.replace(
+        XQL_RUNNING, normaliser="batch_max", clip=0.5, clamp="above", value_updates=3, value_batch="same"
+    ),
     # The bound cuts some gradients of Q and leaves others: Adam would not see one that cuts all of them alike.
     "xql, own weight, bounded gradient": dataclasses.replace(
         XQL_RUNNING, normaliser="none", policy_weight="statistic", max_gradient_norm=5.0, value_updates=1, huber=None

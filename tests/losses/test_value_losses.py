@@ -58,6 +58,17 @@ def test_batch_max_golden_values_and_gradients():
     np.testing.assert_allclose(far, [0.00547212, 0.99270495], rtol=2e-6)
 
 
+def test_batch_max_clamped_from_above_alone():
+    """By hand: z = -50 stays, its slope is -exp(-7); beyond 7 nothing changes; within the clip both clamps are one loss."""
+    loss = lambda e: batch_max_gumbel_regression(e, beta=1.0, clip=7.0, from_below=False)  # noqa: E731
+    error = jnp.asarray([-50.0, 50.0])
+    np.testing.assert_allclose(loss(error), [0.04468222, 0.99270495], rtol=2e-6)  # (50 - 1) exp(-7), 1 - 8 exp(-7)
+    slope = jax.grad(lambda e: jnp.sum(loss(e)))(error)
+    np.testing.assert_allclose(slope, [-0.00091188, 0.0], rtol=2e-5, atol=1e-9)
+    within = jnp.asarray([-6.5, -1.0, 3.0])
+    np.testing.assert_array_equal(loss(within), batch_max_gumbel_regression(within, beta=1.0, clip=7.0))
+
+
 def test_expectile_golden_values_and_gradients():
     error = jnp.asarray([-2.0, -0.5, 0.0, 0.5, 3.0])
     loss = lambda e: expectile_regression(e, expectile=0.7)  # noqa: E731

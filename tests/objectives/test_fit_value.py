@@ -182,8 +182,9 @@ estimators = pytest.mark.parametrize(
         (Gumbel(beta=BETA, clip=jnp.inf), False, 1.5),
         (Gumbel(beta=BETA, clip=5.0), True, 1.343),  # what the tangent beyond the default clip costs
         (Gumbel(beta=BETA, clip=7.0, batch_max=True), False, 1.272),
+        (Gumbel(beta=BETA, clip=7.0, batch_max=True, clamp="above"), False, 1.22),
     ],
-    ids=["running normaliser", "plain", "default clip", "batch maximum"],
+    ids=["running normaliser", "plain", "default clip", "batch maximum", "clamped from above"],
 )
 
 

@@ -68,6 +68,16 @@ def test_two_numbers_of_the_batch_maximum():
     assert bias.batch_max(3.0, 256, low=-np.inf) == pytest.approx(1.218, abs=6e-4)
 
 
+def test_the_figure_has_these_values_and_draws_that_agree():
+    numbers = bias.compute(ratios=(1.0, 3.0), batches=(256,), shown_batches=(32,), samples=20_000)
+    np.testing.assert_allclose(numbers["exact"], np.linspace(0.1, 4.0, 40) / 2)
+    by_batch = numbers["by_batch"]
+    assert by_batch["batch_max"][1] == pytest.approx([1.271], abs=6e-4)
+    assert len(numbers["sampled"]) == 4
+    for point in (*numbers["sampled"], *by_batch["sampled"]):
+        assert point["value"] == pytest.approx(bias.batch_max(point["ratio"], point["batch"]), abs=4 * point["error"])
+
+
 def test_the_integral_does_not_hang_on_its_nodes(monkeypatch):
     fine = bias.batch_max(3.0, 64)
     monkeypatch.setattr(bias, "NODES", np.polynomial.legendre.leggauss(150))

@@ -110,12 +110,12 @@ AT = {"update": [1] * 4 + [2] * 4, "replica": [0, 0, 1, 1] * 2}
 
 def test_the_bias_is_the_promise_less_the_truth_at_the_last_checkpoint():
     claims = {"predicted_value": [0] * 4 + [10, 12, 20, 22], "discounted_return": [9] * 4 + [1, 3, 5, 5]}
-    numbers = cql_trained.read_bias([cell("CQL(H)", "hopper-medium", AT | claims), cell("none", "own", AT)])
+    numbers = cql_trained.read_bias([cell("CQL(H), Lagrange", "hopper-medium", AT | claims), cell("none", "own", AT)])
     assert numbers["columns"].keys() == {"hopper-medium"}
-    found = numbers["columns"]["hopper-medium"]["CQL(H)"]
+    found = numbers["columns"]["hopper-medium"]["CQL(H), Lagrange"]
     assert found["per_seed"] == [9.0, 16.0]
     assert found["mean"] == 12.5
-    assert numbers["published"]["hopper-medium"]["CQL(H)"] == -7.48
+    assert numbers["published"]["hopper-medium"]["CQL(H), Lagrange"] == -7.48
 
 
 def test_the_score_is_that_of_the_last_checkpoint():

@@ -152,7 +152,7 @@ def maze_run(tmp_path_factory, train_in_maze):
 
 
 def test_in_a_maze_success_is_measured(maze_run, read_rows, fields_of_a_result):
-    assert maze_run.plan.holdout == 0.0
+    assert maze_run.plan.holdout == 0.05
     results = {result["metric"]: result for result in maze_run.results}
     assert {"success_rate", "return"} <= results.keys()
     assert not [name for name in results if name.startswith("heldout/")]

@@ -117,7 +117,9 @@ class ImplicitSettings(DataSettings):
     value_layer_norm: bool = static(default=False)
     """LayerNorm in V."""
     value_updates: Count = static(default=1)
-    """V updates per pass, each on a fresh batch."""
+    """V updates per pass."""
+    value_batch: Literal["fresh", "same"] = static(default="fresh")
+    """Batch of V's further updates: a fresh one each, or that of the first again (published XQL code)."""
     value_learning_rate: Positive | None = None
     """Of V; none: as of the others."""
     value_rate: PositiveShare | None = None
@@ -183,7 +185,14 @@ class ImplicitSettings(DataSettings):
                 ball=ball,
             ),
             steps=(
-                Step(trains="v", objective=fit_value, optimiser=own, repeat=self.value_updates, stop=last),
+                Step(
+                    trains="v",
+                    objective=fit_value,
+                    optimiser=own,
+                    repeat=self.value_updates,
+                    fresh=self.value_batch == "fresh",
+                    stop=last,
+                ),
                 *tracked,
                 Step(
                     trains="pi",
@@ -209,7 +218,7 @@ class Implicit(ImplicitSettings):
     max_weight: Positive = 100.0
     """Largest policy weight."""
     policy_weight: Literal["advantage", "statistic"] = static(default="advantage")
-    """`advantage`: as above. `statistic`: the weight that belongs to the value statistic (XQL: Eq. 12 with its own beta)."""
+    """`advantage`: as above. `statistic`: the weight that belongs to the value statistic (XQL: Eq. 12, at most exp(clip))."""
 
     def weight(self, statistic: Statistic) -> Weight:
         if self.policy_weight == "statistic":

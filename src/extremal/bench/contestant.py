@@ -8,7 +8,8 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from extremal.bench.job import Job
+import numpy as np
+
 from extremal.core.child import Child, foreign_environment
 from extremal.core.errors import PeerError
 
@@ -34,13 +35,17 @@ class Contestant:
     def running(self) -> bool:
         return self._child.running
 
-    def start(self, job: Job) -> dict[str, Any]:
-        """Build, and make the first `job.call` updates; what it says of itself."""
+    def start(self, job: Any) -> dict[str, Any]:
+        """Build, and make the first `job.call` updates (a `Job` or a `Lesson`); what it says of itself."""
         return self._ask("start", dataclasses.asdict(job))
 
     def run(self, updates: int) -> Round:
         """Make so many updates; what they took over there."""
         return Round(**self._ask("run", updates))
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """Its greedy actions [B, A] for observations [B, O]; every float arrives as it is."""
+        return np.asarray(self._ask("act", observation.tolist()), np.float64)
 
     def stop(self) -> None:
         """Let it end, or end it."""

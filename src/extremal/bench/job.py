@@ -59,9 +59,13 @@ def synthetic(rows: int, observation: int = OBSERVATION, action: int = ACTION) -
 
 def write_rows(dataset: Dataset, path: Path) -> None:
     """The transitions of `dataset` as an archive, one row a step; actions within [-1, 1], as every method learns from them."""
-    _, scaled = prepare((RescaleAction(),), dataset)
-    table = scaled.row(np.arange(scaled.rows))._asdict()
+    write_prepared(prepare((RescaleAction(),), dataset)[1], path)
+
+
+def write_prepared(dataset: Dataset, path: Path) -> None:
+    """The transitions of data whose transforms are applied already, as `write_rows` writes them."""
+    table = dataset.row(np.arange(dataset.rows))._asdict()
     columns = {name: np.asarray(table[name]) for name in COLUMNS}
-    columns |= {"terminated": columns["terminated"].astype(bool), "truncated": np.asarray(scaled.truncated)}
+    columns |= {"terminated": columns["terminated"].astype(bool), "truncated": np.asarray(dataset.truncated)}
     columns["truncated"][-1] |= not columns["terminated"][-1]
     np.savez(path, allow_pickle=False, **columns)  # pyright: ignore[reportArgumentType]

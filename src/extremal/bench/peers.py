@@ -33,6 +33,11 @@ PEERS: dict[str, Peer] = {
     "torchrl": _peer("torchrl_side.py", "torchrl.txt", "iql", "td3bc", "sac", "td3", "cql"),
 }
 
+LEARNERS: dict[str, Peer] = {
+    "d3rlpy": _peer("d3rlpy_learner.py", "d3rlpy.txt", "iql", "td3bc", "bc", "cql", "awac"),
+}
+"""Of `bench --scores`: their sides train with our settings, and act."""
+
 
 def check_names(methods: Sequence[str], peers: Sequence[str]) -> None:
     """Refuse what no race can be run of.

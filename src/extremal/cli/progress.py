@@ -35,6 +35,13 @@ def _progress() -> Progress:
 @contextmanager
 def bars() -> Iterator[Callable[[str, int], Watcher]]:
     """Gives a function from (name, updates) to a watcher that moves a bar of its own."""
+    with saying() as (bar, _):
+        yield bar
+
+
+@contextmanager
+def saying() -> Iterator[tuple[Callable[[str, int], Watcher], Callable[[str], None]]]:
+    """As `bars`; and a function that prints a sentence above the bars."""
     with _progress() as progress:
         say = partial(progress.console.print, markup=False, highlight=False, soft_wrap=True)
 
@@ -64,7 +71,7 @@ def bars() -> Iterator[Callable[[str, int], Watcher]]:
 
             return watch
 
-        yield bar
+        yield bar, say
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class Spec:
     observation: tuple[int, ...] = static()
     action: tuple[int, ...] = static()
     actions: int | None = static(default=None)  # number of discrete actions; None for continuous ones
-    best_return: float | None = static(default=None)  # of an episode, undiscounted: what a method may be asked for
+    best_return: float | None = static(default=None)  # of a whole episode, undiscounted: what a method may be asked for
     worst_return: float | None = static(default=None)
 
 

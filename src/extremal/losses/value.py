@@ -20,15 +20,19 @@ def gumbel_regression(error: jax.Array, *, beta: jax.Array | float, clip: jax.Ar
     return jnp.exp(below) * (1.0 + (z - below)) - z - 1.0
 
 
-def batch_max_gumbel_regression(error: jax.Array, *, beta: jax.Array | float, clip: jax.Array | float) -> jax.Array:
+def batch_max_gumbel_regression(
+    error: jax.Array, *, beta: jax.Array | float, clip: jax.Array | float, from_below: bool = True
+) -> jax.Array:
     """exp(z - m) - z exp(-m) - exp(-m), z = error / beta clamped to +-`clip`, m = max(batch max of z, -1), constant.
 
     Dividing by the batch's own maximum makes the minimiser depend on the batch size (it is too low), and the clamp has
     a dead zone: beyond it the slope is zero. It is here because it is what the published numbers were made with.
+    Without `from_below`, z is clamped from above alone, and V comes down at a constant slope where it is far above Q.
 
     Source: [garg2023] App. D.3. Symbols: error = Q - V.
+    Differs from the paper: the clamp from above alone is that of the published code.
     """
-    z = jnp.clip(error / beta, -clip, clip)
+    z = jnp.clip(error / beta, -clip if from_below else None, clip)
     peak = jax.lax.stop_gradient(jnp.maximum(jnp.max(z), -1.0))
     return jnp.exp(z - peak) - (z + 1.0) * jnp.exp(-peak)
 
@@ -44,7 +48,8 @@ def expectile_regression(error: jax.Array, *, expectile: jax.Array | float) -> j
 def squared(error: jax.Array) -> jax.Array:
     """error^2; the minimiser in V of its mean is the mean of Q: the value of the behaviour policy.
 
-    Source: [ghasemipour2021] Eq. (10). Symbols: error = Q - V.
+    Source: [kostrikov2021] Eq. (5), Fig. 1 (left). Symbols: error = Q - V, tau = 1/2.
+    Differs from the paper: without the factor 1/2 that the level has there.
     """
     return error**2
 

@@ -120,7 +120,7 @@ def _card(data: dict[str, Any]) -> list[tuple[str, str]]:
     if known:
         rows += [
             ("transitions", f"{known['rows']:,} in {known['episodes']:,} episodes"),
-            ("episodes end by", f"{known['terminated']:,} terminated, {known['truncated']:,} truncated"),
+            ("episodes end by", f"{known['terminated']:,} terminated, {known['truncated']:,} truncated" + _cut(known)),
             ("return of an episode", spread(known["return"])),
             ("length of an episode", spread(known["length"])),
             ("reward of a step", spread(known["reward"])),
@@ -134,6 +134,10 @@ def _card(data: dict[str, Any]) -> list[tuple[str, str]]:
     if recipe:
         rows.append(("recipe", ", ".join(f"{key} {value_text(value)}" for key, value in recipe.items())))
     return rows
+
+
+def _cut(known: dict[str, Any]) -> str:
+    return f"; {known['cut']:,} cut by the recording, whose returns do not count" if known.get("cut") else ""
 
 
 def _actions(known: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ from extremal.report.runs import JUDGES, Run, curves, value_text
 
 NO_SIMULATOR = "no simulator belongs to this dataset, so there is no score: losses on held-out episodes and value statistics stand in"
 
+KEEPS_SOME = "--holdout 0.1 (in Python holdout=0.1) keeps episodes for that"
+
 
 def measure(metric: str) -> str:
     """A metric of summary.json as a person says it."""
@@ -86,7 +88,9 @@ def _held_out(run: Run) -> str:
         if name != column and name.endswith("/loss") and not name.startswith("log_"):
             held, seen = (_last(run, c) for c in (column, name))
             said.append(f"{name} {held:.3g} held out" + (f" ({seen:.3g} in training)" if np.isfinite(seen) else ""))
-    return f"Last values: {'; '.join(said)}." if said else "No held-out loss was logged."
+    if said:
+        return f"Last values: {'; '.join(said)}."
+    return "No held-out loss was logged." if run.config.get("holdout") else f"No episode is held out; {KEEPS_SOME}."
 
 
 def _last(run: Run, column: str) -> float:

@@ -4,6 +4,8 @@ At the optimum of a Gumbel-type value E phi'(z) = 1 in every state, and with a h
 training batches a network that memorises keeps both; over held-out episodes it does not. So the held-out numbers are judged: by
 themselves, as a mean over the last evaluations, since V sways about its place; and beside those of the training data, by the same
 networks, for memorising.
+
+Of the weights by which a policy clones, whatever the method, no identity holds; but few of them may not outweigh all others.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ CALIBRATION = 0.05  # how far the mean density ratio may be from 1
 SHARE = 0.2  # by what share the KL may miss its target
 MEMORISED = 1.25  # held-out over training mean of the density ratio
 CLIPPED = 0.05  # share of weights at the bound
-ESTIMATED = 0.05  # effective sample size of the policy's weights over the batch
+GREEDY = 0.1  # effective share of the policy's weights, below which a few rows of a batch are all that it sees
+CUT = 0.25  # share of the policy's weights at their bound, above which the bound decides and not the temperature
 EVALUATIONS = 3  # that are averaged over
 BURN_IN = 0.2  # share of the updates before which nothing is said
 
@@ -23,33 +26,71 @@ Row = Mapping[str, Any]
 
 
 def alarms(rows: Sequence[Row], settings: Sequence[Mapping[str, Any]], updates: int) -> list[str]:
-    """One sentence for each identity that the last row of a replica misses; none for a method without density ratios.
+    """A sentence for each identity that a replica misses, and one where its policy's weights are too uneven or are cut off.
 
     Args:
         settings: of each replica.
     """
-    judged = [row for row in rows if row.get("v/kl", "") != "" and int(row["update"]) >= BURN_IN * updates]
-    last = {int(row["replica"]): row for row in judged}
+    judged = [row for row in rows if int(row["update"]) >= BURN_IN * updates]
     found = []
-    for replica, row in last.items():
-        measured = [
-            other
-            for other in rows
-            if int(other["replica"]) == replica and _number(other.get("heldout/v/weight")) is not None
-        ]
-        target = settings[replica].get("kappa") or settings[replica].get("target_kl")
-        said = [*_held_out(measured[-EVALUATIONS:], target), *_trained(row)]
+    for replica in dict.fromkeys(int(row["replica"]) for row in judged):
+        own, late = ([row for row in some if int(row["replica"]) == replica] for some in (rows, judged))
+        said = [*_ratios(own, late[-1], settings[replica]), *_greedy(late, settings[replica])]
         found += [f"replica {replica}: {sentence}" for sentence in said]
     return found
 
 
 def shown(row: Row) -> str:
-    """Calibration and KL as they stand in the progress line; held out where there is such a number."""
+    """Calibration and KL as they stand in the progress line, held out where there is such a number; and a policy that is greedy."""
+    said = []
     where = "heldout/" if _number(row.get("heldout/v/weight")) is not None else ""
     weight, kl = (_number(row.get(f"{where}v/{name}")) for name in ("weight", "kl"))
-    if weight is None or kl is None:
-        return ""
-    return f"calibration {weight:.2f}, KL {kl:.2f}{' held out' if where else ''}"
+    if weight is not None and kl is not None:
+        said.append(f"calibration {weight:.2f}, KL {kl:.2f}{' held out' if where else ''}")
+    share = _number(row.get("pi/effective_share"))
+    if share is not None and share < GREEDY:
+        said.append(f"the policy learns from {_percent(share)} of a batch")
+    return ", ".join(said)
+
+
+def _ratios(rows: Sequence[Row], last: Row, settings: Mapping[str, Any]) -> list[str]:
+    """Of density ratios; nothing where a method has none."""
+    if last.get("v/kl", "") == "":
+        return []
+    measured = [row for row in rows if _number(row.get("heldout/v/weight")) is not None]
+    target = settings.get("kappa") or settings.get("target_kl")
+    return [*_held_out(measured[-EVALUATIONS:], target), *_clipped(last)]
+
+
+def _greedy(rows: Sequence[Row], settings: Mapping[str, Any]) -> list[str]:
+    """Of the weights by which the policy clones, over the last rows; nothing where a method has none, or no policy yet."""
+    known = [row for row in rows if _number(row.get("pi/effective_share")) is not None][-EVALUATIONS:]
+    share, bound = (_mean(known, f"pi/{name}") for name in ("effective_share", "at_bound"))
+    greedy = f"its temperature is too greedy for this log; {_milder(settings)}"
+    if share is not None and share < GREEDY:
+        cut = f", and {_percent(bound)} of its weights are at their bound" if bound else ""
+        return [f"the policy learns from {_percent(share)} of each batch{cut}: {greedy}"]
+    if bound is not None and bound > CUT:
+        return [
+            f"the policy cannot tell good from better, {_percent(bound)} of its weights are at their bound: {greedy}"
+        ]
+    return []
+
+
+def _milder(settings: Mapping[str, Any]) -> str:
+    """Which of a method's settings makes the policy's weights more even."""
+    named = lambda name: f"{name}, which is {settings[name]:g}"  # noqa: E731
+    if settings.get("kappa") is not None:
+        return f"lower {named('kappa')}"
+    scale = next((name for name in ("reward_scale", "reward_range") if settings.get(name) is not None), None)
+    smaller = (
+        f"make rewards smaller: lower {named(scale)}" if scale else "make rewards smaller by a reward_scale below 1"
+    )
+    if settings.get("policy_weight") == "statistic":
+        if settings.get("target_kl") is not None:
+            return f"lower {named('target_kl')}"
+        return f"raise {named('beta')}, or {smaller}" if "beta" in settings else f"lower {named('expectile')}"
+    return f"lower {named('inverse_temperature')}, or {smaller}" if "inverse_temperature" in settings else smaller
 
 
 def _held_out(measured: Sequence[Row], target: float | None) -> list[str]:
@@ -77,17 +118,16 @@ def _held_out(measured: Sequence[Row], target: float | None) -> list[str]:
     return []
 
 
-def _trained(row: Row) -> list[str]:
-    said = []
+def _clipped(row: Row) -> list[str]:
     clipped = _number(row.get("v/clipped"))
-    if clipped is not None and clipped > CLIPPED:
-        said.append(
-            f"{100 * clipped:.0f} % of the density ratios are at their bound; a larger clip or less greed helps"
-        )
-    share = _number(row.get("pi/effective_share"))
-    if share is not None and share < ESTIMATED:
-        said.append(f"the policy learns from {100 * share:.0f} % of each batch: its weights are too uneven to trust")
-    return said
+    if clipped is None or clipped <= CLIPPED:
+        return []
+    return [f"{100 * clipped:.0f} % of the density ratios are at their bound; a larger clip or less greed helps"]
+
+
+def _percent(share: float) -> str:
+    """Two digits: a share may be a thousandth."""
+    return f"{100 * share:.2g} %"
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:

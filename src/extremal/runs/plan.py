@@ -55,6 +55,9 @@ class Plan:
     log_every: int
     episodes: int
     holdout: float
+    held_out: Mapping[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # how many episodes and rows, and why (`holdout`)
     max_steps: int = MAX_STEPS  # of an evaluation episode
     fits: Mapping[str, str] = dataclasses.field(
         default_factory=dict
@@ -102,6 +105,7 @@ class Plan:
             "episodes": self.episodes,
             "max_steps": self.max_steps,
             "holdout": self.holdout,
+            "held_out": dict(self.held_out),
             "fits": dict(self.fits),
             "source": dict(self.source),
             "check": dict(self.check),
@@ -159,6 +163,7 @@ def _plan(value: Mapping[str, Any]) -> Plan:
             worst_return=returns["min"],
         ),
         prepare=tuple(transforms.from_json(t) for t in value["prepare"]),
+        held_out=dict(value.get("held_out", {})),
         fits=dict(value.get("fits", {})),
         source=dict(value.get("source", {})),
         check=dict(value.get("check", {})),

@@ -3,11 +3,12 @@
     python serve.py SIDE.py
 
 `SIDE.py` has a function `start(job, rows) -> (run, facts)`: `run(updates)` makes so many gradient updates and returns when they
-are done, `facts` is what it says of itself. One request a line on standard input, one answer a line on standard output, both
-JSON:
+are done, `facts` is what it says of itself; a side whose policy is judged gives `(run, facts, act)`, `act(observations)` its greedy
+actions. One request a line on standard input, one answer a line on standard output, both JSON:
 
     ["start", JOB]    build, and make the first JOB["call"] updates  -> {"first_call": seconds, "peak_bytes": memory, **facts}
     ["run", UPDATES]                              -> {"seconds": seconds, "processor_seconds": those of all its threads}
+    ["act", OBSERVATIONS]                         -> one list of numbers for each
 
 An answer is {"result": ...} or {"error": ...}. At the end of its input it ends. It needs NumPy, and nothing of Extremal.
 """
@@ -29,6 +30,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
 Run = Callable[[int], None]
+Act = Callable[[Any], Any]  # lists of numbers [B, O] -> [B, A]
 
 
 class Server:
@@ -37,6 +39,7 @@ class Server:
     def __init__(self, side: str):
         self.side = side
         self._run: Run | None = None
+        self._act: Act | None = None
 
     def start(self, job: dict[str, Any]) -> dict[str, Any]:
         _stay_on(job["threads"])  # before anything counts the cores
@@ -49,7 +52,8 @@ class Server:
         spec.loader.exec_module(module)
         with np.load(job["data"], allow_pickle=False) as file:
             rows = {name: file[name] for name in file.files}
-        self._run, facts = module.start(job, rows)
+        self._run, facts, *rest = module.start(job, rows)
+        self._act = rest[0] if rest else None
         packages = {"python": sys.version.split()[0]} | _versions(facts.pop("packages"))
         first_call = self.run(job["call"])["seconds"]
         return {"first_call": first_call, "peak_bytes": _peak_bytes(), **facts, "versions": packages}
@@ -61,12 +65,17 @@ class Server:
         self._run(updates)
         return {"seconds": time.perf_counter() - clock, "processor_seconds": time.process_time() - used}
 
+    def act(self, observations: list[Any]) -> list[Any]:
+        if self._act is None:
+            raise RuntimeError("this side does not act, or there is no job yet")
+        return self._act(observations)
+
 
 def answer(server: Server, line: bytes) -> bytes:
     """The answer to one request, as a line."""
     try:
         command, argument = json.loads(line)
-        if command not in ("start", "run"):
+        if command not in ("start", "run", "act"):
             raise ValueError(f"unknown request {command!r}")
         return json.dumps({"result": getattr(server, command)(argument)}).encode() + b"\n"
     except (Exception, SystemExit) as error:
@@ -74,8 +83,8 @@ def answer(server: Server, line: bytes) -> bytes:
         return json.dumps(told).encode() + b"\n"
 
 
-def _stay_on(threads: int) -> None:
-    """Keep this process to so many cores, so that whatever counts them counts these."""
+def _stay_on(threads: int | None) -> None:
+    """Keep this process to so many cores (none: to those it has), so that whatever counts them counts these."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
