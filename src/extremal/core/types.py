@@ -77,7 +77,9 @@ class Sampler(Protocol):
     """
 
     @property
-    def length(self) -> int: ...  # steps in one entry of a batch
+    def size(self) -> int: ...  # entries of a batch
+    @property
+    def length(self) -> int: ...  # steps in one entry
     def sample(self, dataset: Any, key: jax.Array) -> Any: ...
     def at(self, dataset: Any, row: Any) -> Any: ...  # the batch whose entries begin at `row` [B]
 

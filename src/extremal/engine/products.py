@@ -47,7 +47,7 @@ def fastest_library(algorithm: Algorithm, replicas: int) -> Library:
     alone = replicas == 1 and jax.default_backend() == "cpu" and len(os.sched_getaffinity(0)) > 1
     if not alone or FLAG in os.environ.get("XLA_FLAGS", ""):
         return "ynnpack"
-    rows, width = getattr(algorithm.sampler, "size", 0), _width(algorithm)
+    rows, width = algorithm.sampler.size * algorithm.sampler.length, _width(algorithm)
     return _kept(rows, width) if LEAST <= rows * width**2 < MOST else "ynnpack"
 
 

@@ -25,6 +25,7 @@ from extremal.core.types import Spec, Transform
 from extremal.data import transforms
 from extremal.data.dataset import Dataset
 from extremal.data.kinds import Actions
+from extremal.engine.products import LIBRARIES, Library
 from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io import config
 
@@ -69,6 +70,7 @@ class Plan:
         default_factory=dict
     )  # what the check of the data found that is no note
     initial: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # the run whose weights it starts from
+    library: Library = "ynnpack"  # that takes the matrix products on a CPU: it shows in the last bits
     extensions: tuple[
         Mapping[str, Any], ...
     ] = ()  # from, to and at so many updates, and which schedules were laid anew
@@ -110,6 +112,7 @@ class Plan:
             "source": dict(self.source),
             "check": dict(self.check),
             "initial": dict(self.initial),
+            "library": self.library,
             "extensions": [dict(extension) for extension in self.extensions],
             "versions": versions(),
         }
@@ -148,6 +151,8 @@ def _plan(value: Mapping[str, Any]) -> Plan:
     for name, kind in _OF_DATASET.items():
         if not isinstance(value["dataset"][name], kind):
             raise ValueError(f"{name} of the dataset is {value['dataset'][name]!r}")
+    if value.get("library", LIBRARIES[0]) not in LIBRARIES:
+        raise ValueError(f"library is {value['library']!r}; it is one of {', '.join(LIBRARIES)}")
     if not isinstance(value["replicas"], list) or not value["replicas"]:
         raise ValueError("replicas holds none")
     return Plan(
@@ -168,6 +173,7 @@ def _plan(value: Mapping[str, Any]) -> Plan:
         source=dict(value.get("source", {})),
         check=dict(value.get("check", {})),
         initial=dict(value.get("initial", {})),
+        library=value.get("library", LIBRARIES[0]),
         extensions=tuple(dict(extension) for extension in value.get("extensions", ())),
         **{name: admitted(name, value.get(name, MAX_STEPS), OPTIONS[name]) for name in OPTIONS},
     )

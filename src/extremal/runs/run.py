@@ -20,6 +20,7 @@ from extremal.data.finding import Finding
 from extremal.data.ids import load_dataset
 from extremal.data.kinds import Actions, agree
 from extremal.data.transforms import prepare
+from extremal.engine.products import fastest_library
 from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import take, use_every_core
 from extremal.evaluation.rollout import MAX_STEPS
@@ -240,6 +241,7 @@ def train(
             held_out=choice.record(held_out),
             source=source_of(dataset, actions),
             initial={} if start is None else record_of(start, origin, before),
+            library=fastest_library(base, len(replicas)),
         )
         check_simulator(environment, plan)
         if before is not None:

@@ -10,8 +10,8 @@ from typing import Any
 from extremal.core.errors import RunError
 from extremal.runs.plan import Plan
 
-# Of config.json: what tells how a run came about, and changes no number.
-_ABOUT = frozenset(("versions", "source", "check", "extensions", "held_out", "settings.preset"))
+# Of config.json: what tells how a run came about and changes no number, and the library, which stays the one that it began with.
+_ABOUT = frozenset(("versions", "source", "check", "extensions", "held_out", "settings.preset", "library"))
 
 
 def check_data(hash: str, before: Plan, path: Path) -> None:

@@ -107,6 +107,7 @@ class Training:
                 start=self.logged,
                 alive=alive,
                 begins=lambda seconds: self.watch(self.logged, {"compiled": seconds}),
+                library=self.plan.library,
             ):
                 self._after(progress)
                 if stopping:
