@@ -11,11 +11,11 @@ import json
 import os
 import time
 from functools import cache
+from importlib.metadata import version
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import jaxlib
 
 from extremal.core.algorithm import Algorithm
 from extremal.core.errors import RunError
@@ -62,7 +62,7 @@ def _width(algorithm: Algorithm) -> int:
 def _kept(rows: int, width: int) -> Library:
     """From the notes of this machine, or measured and noted there."""
     place = own_place()
-    size = f"{rows} x {width}, {len(os.sched_getaffinity(0))} cores, jaxlib {jaxlib.__version__}"
+    size = f"{rows} x {width}, {len(os.sched_getaffinity(0))} cores, jaxlib {version('jaxlib')}"
     notes = _read(place / NOTES) if place else {}
     if notes.get(size) in LIBRARIES:
         return notes[size]
