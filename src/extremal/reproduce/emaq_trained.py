@@ -19,7 +19,7 @@ BUDGETS = {
         seeds=2,
         episodes=100,
         evaluations=20,
-        ours="500,000 updates of the behaviour's model; 20 evaluations of 100 episodes each",
+        ours="500,000 updates of the behaviour's model; 20 evaluations of 100 episodes each; width 256 in Fig. 10",
     ),
 }
 NARROW = BUDGETS | {
