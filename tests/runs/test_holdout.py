@@ -180,3 +180,9 @@ def test_a_run_of_before_keeps_what_it_held_out(printed, train, data, tmp_path):
     assert train(tmp_path / "one", dataclasses.replace(settings, preset=None), **on).plan.holdout == 0.0
     longer = extremal.resume(tmp_path / "other", dataset=data, updates=30)
     assert (longer.plan.holdout, longer.plan.held_out, longer.plan.updates) == (0.0, {}, 30)
+
+
+def test_runs_on_the_same_data_that_hold_out_different_shares_are_said_to(cloned, printed):
+    said = table([cloned.path, printed[0].path]).replace("\n", " ")
+    assert "of follow the runs hold out different shares of the episodes (BC 0.1, TD3+BC 0)" in said
+    assert "different shares" not in table([cloned.path])

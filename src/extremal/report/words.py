@@ -72,6 +72,24 @@ def verdict(run: Run, name: str) -> str:
     return f"{name} {claim}{best} ({sure}), at the last checkpoint, after {result['updates']:,} updates."
 
 
+def apart(runs: Sequence[Run], named: Sequence[str]) -> list[str]:
+    """One sentence for each data set of which the runs hold out different shares, and so are trained on different rows."""
+    sentences = []
+    for data in {run.dataset["hash"]: run.dataset for run in runs}.values():
+        of = {
+            n: run.config.get("holdout", 0)
+            for n, run in zip(named, runs, strict=True)
+            if run.dataset["hash"] == data["hash"]
+        }
+        if len(set(of.values())) > 1:
+            listed = ", ".join(f"{name} {share:g}" for name, share in of.items())
+            sentences.append(
+                f"of {data['name']} the runs hold out different shares of the episodes ({listed}), and so learn from different rows; "
+                "one --holdout for all of them (holdout in a sweep file) makes them alike"
+            )
+    return sentences
+
+
 def _best(results: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """The result to speak of: of the best kind of measure, the highest mean."""
     for _, metric, _ in JUDGES:
