@@ -10,9 +10,12 @@ import pytest
 from extremal.algorithms.cql import CQL
 from extremal.algorithms.registry import preset
 from extremal.core.errors import ConfigError
+from extremal.core.optimiser import Polyak
 from extremal.core.types import Spec
 from extremal.data.dataset import Dataset
 from extremal.engine.offline import train_chunk
+from extremal.objectives.conservative import Variance
+from extremal.objectives.policy import Cloning
 
 SPEC = Spec(observation=(3,), action=(2,))
 SMALL = {"width": 8, "depth": 1, "batch_size": 32, "learning_rate": 0.03, "samples": 4}
@@ -33,6 +36,23 @@ def test_equation_1_puts_q_below_the_truth_by_its_weight_and_not_at_a_threshold(
     state, _ = program(algorithm, state, data, key, jnp.int32(0), jnp.int32(500))
     _, chunk = program(algorithm, state, data, key, jnp.int32(500), jnp.int32(600))
     assert chunk.mean["q/mean"] == pytest.approx(TRUTH - settings.penalty_weight, abs=1.0)
+
+
+def test_a_copy_behind_and_a_model_of_the_data_are_there_where_they_are_asked_for():
+    """CQL(rho) has the policy of one update ago; CQL(var) with 1 / D-hat a model, fitted to the logged actions at every update."""
+    made = {
+        "H": CQL(variance_prior="inverse"),
+        "rho": CQL(penalty="previous_policy"),
+        "var": CQL(penalty="variance"),
+        "1/D": CQL(penalty="variance", variance_prior="inverse"),
+    }
+    found = {name: settings.algorithm(SPEC, updates=10) for name, settings in made.items()}
+    slow = {name: algorithm.slow.get("pi") for name, algorithm in found.items()}
+    assert slow == {"H": None, "rho": Polyak(rate=1.0, behind=True), "var": None, "1/D": None}
+    last = {name: algorithm.steps[-1] for name, algorithm in found.items()}
+    assert {name: step.trains for name, step in last.items() if step.trains != "log_alpha"} == {"1/D": "behaviour"}
+    assert last["1/D"].objective == Cloning(network="behaviour")
+    assert found["1/D"].steps[0].objective.penalty == Variance(samples=10, radius=1.0, prior="inverse")
 
 
 @pytest.mark.parametrize("penalty", ["log_sum_exp", "published", "previous_policy", "variance", "policy"])

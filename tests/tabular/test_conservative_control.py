@@ -100,7 +100,7 @@ def test_every_fixed_point_is_stationary(name, seed):
 
 def test_cql_var_with_the_inverse_of_the_data_and_a_radius_for_each_state():
     """Eq. (9) as printed: P-hat in proportion to 1 / D-hat, and a radius of 1 over how often the state was logged."""
-    mdp, times, alpha = m3(), np.array([4.0, 9.0, 100.0]), 0.3
+    mdp, times, alpha = m3(), np.array([9.0, 16.0, 100.0]), 0.3
     q = conservative_control(mdp, Variance(penalty_weight=alpha, radius=1 / times, prior="inverse")).q
     prior = 1 / mdp.behaviour
     prior /= prior.sum(-1, keepdims=True)

@@ -129,7 +129,7 @@ def tabled(penalty, *, data_term, square=0.5, weight=0.5):
     return np.asarray(state.online.q.values[0], np.float64)
 
 
-@pytest.mark.parametrize("square", [0.5, 1.0])
+@pytest.mark.parametrize("square", [0.5, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_c3_a_table_that_minimises_eq_1_comes_to_t_less_alpha_pi_over_mu(square):
     """C3 on M3, with alpha = 1/2; the squared error without its half counts alpha half. Every action is below the truth."""
     mdp, alpha = m3(), 0.5 * 0.5 / square
@@ -140,7 +140,10 @@ def test_c3_a_table_that_minimises_eq_1_comes_to_t_less_alpha_pi_over_mu(square)
     assert (q < policy_evaluation(mdp, POLICY).q - 1.0).all()
 
 
-@pytest.mark.parametrize(("name", "raised"), [("H", 0.0), ("H", 1.0), ("rho", 0.0), ("rho", 1.0)])
+@pytest.mark.parametrize(
+    ("name", "raised"),
+    [("H", 0.0), ("rho", 1.0), *(pytest.param(*x, marks=pytest.mark.slow) for x in (("H", 1.0), ("rho", 0.0)))],
+)
 def test_a_table_of_cql_h_and_rho_lowers_what_is_best_against_it(name, raised):
     """Q = T - alpha (mu / pi_beta - raised), mu in proportion to exp(Q), or to rho exp(Q): Eq. (4), Eq. (7), with Eq. (1) and (2)."""
     penalty = {"H": ExactLogSumExp(), "rho": PreviousPolicy(samples=1)}[name]
