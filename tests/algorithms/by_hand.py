@@ -8,7 +8,7 @@ from extremal.data.dataset import Dataset
 
 UPDATES = 5
 KEY = jax.random.key(7)
-SMALL = {"width": 12, "batch_size": 24, "learning_rate": 3e-3}
+SMALL = {"width": 12, "depth": 1, "batch_size": 24, "learning_rate": 3e-3}  # two hidden layers are in test_corl.py
 
 
 # ---- networks and their gradients, by hand ------------------------------------------------------------------------

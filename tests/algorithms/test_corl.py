@@ -14,6 +14,7 @@ from extremal.core.record import record
 from extremal.core.types import Batch, Spec
 from extremal.networks.heads import GaussianPolicy
 
+ROUNDING = 5e-6  # where this was written they were 2.4e-7 apart, and had moved by up to 3e-3
 SIZES = {"width": 16, "depth": 2, "batch_size": 32}
 CASES = {
     "iql_old_v": IQL(value_rate=1.0, **SIZES),  # a slow copy at rate 1: V as it was before its update
@@ -96,9 +97,10 @@ def test_ten_updates_are_those_of_corl(case, numbers):
     theirs = {name.split("/")[1]: x for name, x in numbers.items() if name.startswith(f"{case}/")}
     assert set(ours) == set(theirs)
     for name, x in theirs.items():
-        np.testing.assert_allclose(ours[name], x, rtol=0, atol=2e-5, err_msg=f"{case} {name}")
+        np.testing.assert_allclose(ours[name], x, rtol=0, atol=ROUNDING, err_msg=f"{case} {name}")
 
 
 def test_the_order_of_the_updates_shows_in_the_numbers(numbers):
-    """In the policy by many times what is allowed: else one order would pass for the other."""
-    assert np.abs(numbers["iql_old_v/pi"] - numbers["iql_new_v/pi"]).max() > 20 * 2e-5
+    """By more than what is allowed: else one order would pass for the other."""
+    apart = [np.abs(numbers[f"iql_old_v/{name}"] - numbers[f"iql_new_v/{name}"]).max() for name in ("pi", "q0", "q1")]
+    assert min(apart) > 2 * ROUNDING

@@ -247,7 +247,7 @@ CASES = {
 }
 
 
-QUICK = ("xql, running normaliser", "klxql", "iql", "bc")  # one of each kind
+QUICK = ("xql, running normaliser", "klxql", "bc")  # one of each kind; IQL is that of another library, in test_corl.py
 
 
 @pytest.mark.parametrize(
