@@ -13,6 +13,7 @@ import extremal
 from extremal.bench import peers
 from extremal.bench.peers import Peer
 from extremal.bench.scores import run as comparing
+from extremal.bench.scores.cells import Cells
 from extremal.bench.scores.options import Options
 from extremal.bench.scores.run import scores
 from extremal.core.errors import ConfigError, RunError
@@ -211,16 +212,19 @@ def test_a_comparison_with_other_options_is_refused(copy, chosen, peer):
     assert (copy / "cells" / "bc-d3rlpy-2.json").exists()
 
 
-def test_overwriting_begins_anew(copy, chosen, peer):
-    scores(copy, chosen(seeds=1, updates=2), overwrite=True)
-    assert peer() == ["bc 0"]
-    assert sorted(file.name for file in (copy / "cells").iterdir()) == ["bc-d3rlpy-0.json", "bc-extremal-0.json"]
+def test_overwriting_begins_anew(copy, chosen):
+    Cells(copy).begin(chosen(updates=6).decisive(), overwrite=True)
+    assert [file.name for file in copy.iterdir() if file.name != "lock"] == ["options.json"]
+    with pytest.raises(ConfigError, match=r"updates 6 \(now 4\)"):
+        Cells(copy).begin(chosen().decisive(), overwrite=False)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path, chosen, peer):
-    (tmp_path / "thesis.tex").write_text("")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
     with pytest.raises(ConfigError, match=r"holds thesis\.tex and no scores"):
-        scores(tmp_path, chosen(), overwrite=True)
+        scores(tmp_path / "mine", chosen(), overwrite=True)
+    assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
 def test_a_damaged_cell_is_told(copy, chosen, peer):

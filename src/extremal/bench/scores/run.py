@@ -21,8 +21,9 @@ from extremal.data.dataset import Dataset
 from extremal.data.ids import load_dataset
 from extremal.data.transforms import apply
 from extremal.runs.plan import Plan
+from extremal.runs.train import Watcher
 
-Bars = Callable[[str, int], Callable[[int, dict[str, Any]], None]]
+Bars = Callable[[str, int], Watcher]
 Say = Callable[[str], None]
 
 
