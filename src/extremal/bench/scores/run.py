@@ -11,7 +11,7 @@ from extremal.bench.job import write_prepared
 from extremal.bench.peers import LEARNERS, SERVE
 from extremal.bench.pythons import place, python_with
 from extremal.bench.scores import ours, theirs
-from extremal.bench.scores.cells import Cells
+from extremal.bench.scores.cells import FIGURE, NUMBERS, Cells
 from extremal.bench.scores.options import Options, peers_of
 from extremal.bench.scores.record import Record, record
 from extremal.core import lock
@@ -43,11 +43,12 @@ class Comparison:
                 for name in peers_of(method, self.options):
                     if name in self.commands:
                         self._peer(name, plan, Path(folder) / f"{method}.npz")
+                _draw(self.save(), self.out)
         return self.save()
 
     def save(self) -> Record:
         found = record(self.options, self.data, self.cells, self.failures)
-        write_json(self.out / "scores.json", found)
+        write_json(self.out / NUMBERS, found)
         return found
 
     def _peer(self, name: str, plan: Plan, rows: Path) -> None:
@@ -95,9 +96,7 @@ def scores(
     out.mkdir(parents=True, exist_ok=True)
     with lock.alone(out):
         Cells(out).begin(options.decisive() | {"hash": data.hash()}, overwrite=overwrite)
-        found = Comparison(out, options, data, bar=bar, say=say).run()
-        _draw(found, out)
-    return found
+        return Comparison(out, options, data, bar=bar, say=say).run()
 
 
 def _check(options: Options, data: Dataset) -> None:
@@ -138,5 +137,5 @@ def _draw(found: Record, out: Path) -> None:
 
     with styled():
         image = png(curves(found), dpi=200)
-    with atomic(out / "scores.png") as temporary:
+    with atomic(out / FIGURE) as temporary:
         temporary.write_bytes(image)
