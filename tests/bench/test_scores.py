@@ -1,5 +1,6 @@
 """Scores beside a peer: same rows, same episodes, one evaluator; what is finished stays. The peer is a script of known actions."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -16,7 +17,7 @@ from extremal.bench.scores import run as comparing
 from extremal.bench.scores.cells import Cells
 from extremal.bench.scores.options import Options
 from extremal.bench.scores.run import scores
-from extremal.core.errors import ConfigError, RunError
+from extremal.core.errors import ConfigError, RunError, SpecError
 from extremal.data.transforms import apply
 from extremal.evaluation.rollout import rollout
 from extremal.evaluation.scores import normalised
@@ -242,7 +243,10 @@ def test_a_peer_that_fails_is_told_and_the_other_seeds_go_on(copy, chosen, peer,
     assert said.startswith("bc, seed 2: d3rlpy raised ValueError: seed two is refused")
     assert [cell["seed"] for cell in _cells(record, "d3rlpy")] == [0, 1, 3]
     (row,) = record["rows"]
-    assert (row["verdict"], row["because"]) == ("no verdict", "3 seeds of each, and 4 are the least")
+    assert (row["verdict"], row["because"]) == (
+        "no verdict",
+        "4 seeds of ours and 3 of theirs; 4 of each are the least",
+    )
     assert peer() == ["bc 0", "bc 1", "bc 2", "bc 3"]
     monkeypatch.delenv("TROUBLE")
     assert scores(copy, chosen())["failures"] == []
@@ -282,15 +286,27 @@ def test_impossible_wishes_are_refused(given, said, chosen):
 
 
 def test_data_without_a_simulator_are_refused_before_anything_is_trained(tmp_path, chosen, peer, id):
-    import dataclasses
-
     data = extremal.load_dataset(id)
     bare = data.replace(card=dataclasses.replace(data.card, environment=None))
     extremal.save_dataset(bare, f"npz:{tmp_path / 'bare.npz'}")
-    with pytest.raises(ConfigError, match=r"names no simulator.*--environment ID"):
-        scores(tmp_path / "out", chosen(dataset=f"npz:{tmp_path / 'bare.npz'}"))
-    assert not (tmp_path / "out").exists()
+    for given, said in (
+        ({"dataset": f"npz:{tmp_path / 'bare.npz'}"}, r"names no simulator.*--environment ID"),
+        ({"environment": "none"}, r"names no simulator"),
+        ({"environment": "Pendulun-v1"}, r"Pendulun-v1.*Pendulum-v1"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            scores(tmp_path / "out", chosen(**given))
+    with pytest.raises(SpecError, match="observation"):
+        scores(tmp_path / "out", chosen(environment="CartPole-v1"))
+    assert not list(tmp_path.glob("out/cells/*"))
+    Cells(tmp_path / "out").begin(chosen().decisive(), overwrite=False)  # what came to nothing is in nobody's way
     assert peer() == []
+
+
+def test_an_out_that_is_a_file_is_told(tmp_path, chosen, peer):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(RunError, match="cannot be written"):
+        scores(tmp_path / "out", chosen())
 
 
 def test_the_command_prints_the_table(copy, peer, id, capsys, monkeypatch):
