@@ -132,3 +132,18 @@ def test_the_command_prints_the_table_and_the_notes(fake, tmp_path, capsys, monk
     assert "--overwrite" in capsys.readouterr().err
     assert cli.main([*words, "--overwrite", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"][1]["ours_to_it"] == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        ([], (None, None, None)),
+        (["--peers", "--grow", "batch"], ((), None, ("batch",))),
+        (["--methods", "xql", "iql", "--peers", "sbx-rl"], (("sbx-rl",), ("xql", "iql"), None)),
+    ],
+)
+def test_naming_nobody_is_not_naming_nothing(words, known):
+    from extremal.cli.commands import command_of
+
+    command = command_of(["bench", "--out", "x", *words])
+    assert (command.peers, command.methods, command.grow) == known

@@ -29,7 +29,7 @@ def test_a_curve_a_seed_in_points(folder):
     found = published("xql", "d4rl:data/hopper_medium-v2.hdf5", "hopper-medium-v2")
     assert found["because"] == ""
     (one, other) = found["curves"]
-    assert (one["program"], one["seed"], other["seed"]) == ("nnabla-rl", 1, 2)
+    assert (one["program"], one["seed"], other["seed"]) == ("nnabla-rl, published", 1, 2)
     assert one["curve"] == [
         {"update": 1000, "score": pytest.approx(50.0)},
         {"update": 2000, "score": pytest.approx(100.0)},

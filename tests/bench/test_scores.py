@@ -1,5 +1,6 @@
 """Scores beside a peer: same rows, same episodes, one evaluator; what is finished stays. The peer is a script of known actions."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -13,9 +14,10 @@ import extremal
 from extremal.bench import peers
 from extremal.bench.peers import Peer
 from extremal.bench.scores import run as comparing
+from extremal.bench.scores.cells import Cells
 from extremal.bench.scores.options import Options
 from extremal.bench.scores.run import scores
-from extremal.core.errors import ConfigError, RunError
+from extremal.core.errors import ConfigError, RunError, SpecError
 from extremal.data.transforms import apply
 from extremal.evaluation.rollout import rollout
 from extremal.evaluation.scores import normalised
@@ -211,16 +213,17 @@ def test_a_comparison_with_other_options_is_refused(copy, chosen, peer):
     assert (copy / "cells" / "bc-d3rlpy-2.json").exists()
 
 
-def test_overwriting_begins_anew(copy, chosen, peer):
-    scores(copy, chosen(seeds=1, updates=2), overwrite=True)
-    assert peer() == ["bc 0"]
-    assert sorted(file.name for file in (copy / "cells").iterdir()) == ["bc-d3rlpy-0.json", "bc-extremal-0.json"]
+def test_overwriting_begins_anew(copy, chosen):
+    Cells(copy).begin(chosen(updates=6).decisive(), overwrite=True)
+    assert [file.name for file in copy.iterdir() if file.name != "lock"] == ["options.json"]
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path, chosen, peer):
-    (tmp_path / "thesis.tex").write_text("")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
     with pytest.raises(ConfigError, match=r"holds thesis\.tex and no scores"):
-        scores(tmp_path, chosen(), overwrite=True)
+        scores(tmp_path / "mine", chosen(), overwrite=True)
+    assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
 def test_a_damaged_cell_is_told(copy, chosen, peer):
@@ -238,7 +241,10 @@ def test_a_peer_that_fails_is_told_and_the_other_seeds_go_on(copy, chosen, peer,
     assert said.startswith("bc, seed 2: d3rlpy raised ValueError: seed two is refused")
     assert [cell["seed"] for cell in _cells(record, "d3rlpy")] == [0, 1, 3]
     (row,) = record["rows"]
-    assert (row["verdict"], row["because"]) == ("no verdict", "3 seeds of each, and 4 are the least")
+    assert (row["verdict"], row["because"]) == (
+        "no verdict",
+        "4 seeds of ours and 3 of theirs; 4 of each are the least",
+    )
     assert peer() == ["bc 0", "bc 1", "bc 2", "bc 3"]
     monkeypatch.delenv("TROUBLE")
     assert scores(copy, chosen())["failures"] == []
@@ -278,15 +284,27 @@ def test_impossible_wishes_are_refused(given, said, chosen):
 
 
 def test_data_without_a_simulator_are_refused_before_anything_is_trained(tmp_path, chosen, peer, id):
-    import dataclasses
-
     data = extremal.load_dataset(id)
     bare = data.replace(card=dataclasses.replace(data.card, environment=None))
     extremal.save_dataset(bare, f"npz:{tmp_path / 'bare.npz'}")
-    with pytest.raises(ConfigError, match=r"names no simulator.*--environment ID"):
-        scores(tmp_path / "out", chosen(dataset=f"npz:{tmp_path / 'bare.npz'}"))
-    assert not (tmp_path / "out").exists()
+    for given, said in (
+        ({"dataset": f"npz:{tmp_path / 'bare.npz'}"}, r"names no simulator.*--environment ID"),
+        ({"environment": "none"}, r"names no simulator"),
+        ({"environment": "Pendulun-v1"}, r"Pendulun-v1.*Pendulum-v1"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            scores(tmp_path / "out", chosen(**given))
+    with pytest.raises(SpecError, match="observation"):
+        scores(tmp_path / "out", chosen(environment="CartPole-v1"))
+    assert not list(tmp_path.glob("out/cells/*"))
+    Cells(tmp_path / "out").begin(chosen().decisive(), overwrite=False)  # what came to nothing is in nobody's way
     assert peer() == []
+
+
+def test_an_out_that_is_a_file_is_told(tmp_path, chosen, peer):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(RunError, match="cannot be written"):
+        scores(tmp_path / "out", chosen())
 
 
 def test_the_command_prints_the_table(copy, peer, id, capsys, monkeypatch):
@@ -320,6 +338,9 @@ def test_the_command_prints_the_table(copy, peer, id, capsys, monkeypatch):
         (["--rounds", "3"], "--rounds has no meaning with --scores"),
         (["--seeds", "0"], "seeds is 0"),
         (["--updates", "6"], "holds scores with updates 4 (now 6)"),
+        (["--reward-range", "none"], "holds scores with reward_range 1000.0 (now None)"),
+        (["--reward-range", "2.5"], "holds scores with reward_range 1000.0 (now 2.5)"),
+        (["--peers", "d3rlpi"], "unknown peer of bench --scores 'd3rlpi'; did you mean 'd3rlpy'"),
     ):
         assert cli.main([*words, *more]) == 2
         assert said in capsys.readouterr().err

@@ -65,6 +65,11 @@ class Bench:
     """Replace what is there already."""
     json: Json = False
 
+    @property
+    def goes_on(self) -> str | None:
+        """About an interrupted one."""
+        return "the same command goes on where it stopped" if self.scores else None
+
     def run(self) -> int:
         own, other = (_SCORES, _SPEED) if self.scores else (_SPEED, _SCORES)
         if strange := [name for name in other if getattr(self, name) is not None]:

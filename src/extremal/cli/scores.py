@@ -55,7 +55,7 @@ def _published(curves: list[Mapping[str, Any]]) -> str:
     """The last points of published curves, which were measured elsewhere, at other sizes and budgets."""
     ends = [curve["curve"][-1] for curve in curves]
     return (
-        f"published by {curves[0]['program']}, with its own sizes and simulator: "
+        f"{curves[0]['program']}, with its own sizes and simulator: "
         f"{_mean([end['score'] for end in ends])} after {max(end['update'] for end in ends):,} updates"
     )
 

@@ -90,7 +90,9 @@ def _measure(rows: int, width: int) -> Library:
         return jax.lax.scan(lambda x, _: ((x @ weight) @ weight.T, None), x, length=PAIRS)[0]
 
     lowered = jax.jit(products).lower(x, weight)
-    programs: dict[Library, Any] = {library: lowered.compile(compiler_options=compiler_options(library)) for library in LIBRARIES}
+    programs: dict[Library, Any] = {
+        library: lowered.compile(compiler_options=compiler_options(library)) for library in LIBRARIES
+    }
     seconds: dict[Library, list[float]] = {library: [] for library in LIBRARIES}
     for _ in range(ROUNDS):
         for library, program in programs.items():

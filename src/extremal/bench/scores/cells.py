@@ -36,7 +36,7 @@ class Cells:
         """
         before = read_json(self.folder / OPTIONS, advice="delete the folder, or choose another --out")
         differ = [] if before is None else _differing(before, decisive)
-        if overwrite and before is not None:
+        if before is not None and (overwrite or not self._begun()):
             self._clear()
         elif differ:
             raise ConfigError(
@@ -69,6 +69,10 @@ class Cells:
 
     def _file(self, method: str, program: str, seed: int) -> Path:
         return self.folder / CELLS / f"{method}-{program}-{seed}.json"
+
+    def _begun(self) -> bool:
+        """Whether there is anything to lose: a finished cell, or a checkpoint."""
+        return any((self.folder / CELLS).glob("*.json")) or any((self.folder / RUNS).glob("*/checkpoints/*"))
 
     def _clear(self) -> None:
         for name in (CELLS, RUNS):

@@ -18,13 +18,13 @@ def curves(record: Mapping[str, Any]) -> Any:
     """Score over updates."""
     methods = list(dict.fromkeys(row["method"] for row in record["rows"]))
     others = [curve["program"] for entry in record["published"] for curve in entry["curves"]]
-    programs = ["extremal", *dict.fromkeys([row["peer"] for row in record["rows"] if row["peer"]] + others)]
+    programs = list(dict.fromkeys(["extremal", *(row["peer"] for row in record["rows"] if row["peer"]), *others]))
     colour = {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(programs)}
     across = min(_ACROSS, len(methods))
     down = -(-len(methods) // across)
     width = max(_WIDTH * across, 5.0)
     drawn = figure(width, _HEIGHT * down + 0.6)
-    axes = drawn.subplots(down, across, squeeze=False).ravel()
+    axes = drawn.subplots(down, across, squeeze=False, sharey=True).ravel()
     for axis, method in zip(axes, methods, strict=False):
         _panel(axis, method, record, colour)
     for axis in axes[len(methods) :]:
@@ -39,10 +39,9 @@ def curves(record: Mapping[str, Any]) -> Any:
 
 def _panel(axis: Any, method: str, record: Mapping[str, Any], colour: Mapping[str, str]) -> None:
     for program, hue in colour.items():
-        cells = [c for c in record["cells"] if c["method"] == method and c["program"] == program]
-        cells += [
-            c for e in record["published"] if e["method"] == method for c in e["curves"] if c["program"] == program
-        ]
+        own = [cell for cell in record["cells"] if cell["method"] == method]
+        others = [curve for entry in record["published"] if entry["method"] == method for curve in entry["curves"]]
+        cells = [cell for cell in (*own, *others) if cell["program"] == program and cell["curve"]]
         for cell in cells:
             at, score = _line(cell)
             axis.plot(at, score, color=hue, linewidth=0.8, alpha=0.45)

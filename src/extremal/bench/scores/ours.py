@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -48,35 +48,26 @@ def learn(method: str, options: Options, cells: Cells, *, bar: Callable[[str, in
     return read_plan(path)
 
 
-def _cells(method: str, path: Any, options: Options) -> list[Cell]:
+def _cells(method: str, path: Path, options: Options) -> Iterator[Cell]:
+    """Of every seed, from what the run left; the last policies play their episodes now."""
     run, plan = Run(path), read_plan(path)
-    diverged = {d.replica: d for d in read_diverged(path, options.seeds)}
+    diverged = {d.replica: f"diverged: {d.advice}" for d in read_diverged(path, options.seeds)}
     judge, (metrics, evaluations) = Judge(plan, options), tables(path)
     for table in (metrics, evaluations):
         table.resume(options.updates, options.seeds)
-    cells = []
     for seed in range(options.seeds):
-        fallen = diverged.get(seed)
-        rows = [row for row in evaluations.rows if row["replica"] == seed]
         returns: dict[int, list[float]] = {}
-        for row in rows:
-            returns.setdefault(row["update"], []).append(float(row["return"]))
-        cells.append(
-            {
-                "method": method,
-                "program": OWN,
-                "seed": seed,
-                "curve": [point(update, np.array(found), judge.reference) for update, found in returns.items()],
-                "last": None if fallen else judge.point(run.policy(seed), seed, options.updates, last=True),
-                "seconds": _seconds(metrics.rows, seed) / options.seeds,
-                "facts": {"versions": versions(), "differs": ""},
-                "settings": config.to_json(plan.settings),
-                "failure": f"diverged: {fallen.advice}" if fallen else "",
-            }
-        )
-    return cells
-
-
-def _seconds(rows: list[dict[str, Any]], replica: int) -> float:
-    """What training took, of all replicas together."""
-    return float(sum(row["seconds"] for row in rows if row["replica"] == replica))
+        for row in evaluations.rows:
+            if row["replica"] == seed:
+                returns.setdefault(row["update"], []).append(float(row["return"]))
+        yield {
+            "method": method,
+            "program": OWN,
+            "seed": seed,
+            "curve": [point(update, np.array(each), judge.reference) for update, each in returns.items()],
+            "last": None if seed in diverged else judge.point(run.policy(seed), seed, options.updates, last=True),
+            "seconds": sum(row["seconds"] for row in metrics.rows if row["replica"] == seed) / options.seeds,
+            "facts": {"versions": versions(), "differs": ""},
+            "settings": config.to_json(plan.settings),
+            "failure": diverged.get(seed, ""),
+        }

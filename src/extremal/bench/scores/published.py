@@ -57,4 +57,4 @@ def _read(file: Path, program: str, method: str, reference: str) -> list[dict[st
                     seeds.setdefault(int(row["seed"]), []).append({"update": int(row["iteration"]), "score": score})
     except (OSError, EOFError, KeyError, ValueError, csv.Error) as error:
         raise DataError(f"holds no curves that can be read: {error}", file=file) from error
-    return [{"program": program, "seed": seed, "curve": curve} for seed, curve in sorted(seeds.items())]
+    return [{"program": f"{program}, published", "seed": seed, "curve": curve} for seed, curve in sorted(seeds.items())]

@@ -87,5 +87,5 @@ def _silence(own: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]
     """Why there is no verdict; nothing where there may be one."""
     if fallen := [cell for cell in (*own, *other) if cell["failure"]]:
         return f"{fallen[0]['program']}, seed {fallen[0]['seed']}, {fallen[0]['failure']}"
-    fewest = min(len(own), len(other))
-    return "" if fewest >= LEAST else f"{fewest} seeds of each, and {LEAST} are the least"
+    enough = min(len(own), len(other)) >= LEAST
+    return "" if enough else f"{len(own)} seeds of ours and {len(other)} of theirs; {LEAST} of each are the least"

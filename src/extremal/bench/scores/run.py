@@ -11,18 +11,21 @@ from extremal.bench.job import write_prepared
 from extremal.bench.peers import LEARNERS, SERVE
 from extremal.bench.pythons import place, python_with
 from extremal.bench.scores import ours, theirs
-from extremal.bench.scores.cells import Cells
+from extremal.bench.scores.cells import FIGURE, NUMBERS, Cells
 from extremal.bench.scores.options import Options, peers_of
 from extremal.bench.scores.record import Record, record
 from extremal.core import lock
 from extremal.core.errors import ConfigError, PeerError, require
-from extremal.core.files import atomic, write_json
+from extremal.core.files import atomic, unwritable, write_json
 from extremal.data.dataset import Dataset
 from extremal.data.ids import load_dataset
 from extremal.data.transforms import apply
+from extremal.envs.make import make
 from extremal.runs.plan import Plan
+from extremal.runs.simulator import NO_SIMULATOR
+from extremal.runs.train import Watcher
 
-Bars = Callable[[str, int], Callable[[int, dict[str, Any]], None]]
+Bars = Callable[[str, int], Watcher]
 Say = Callable[[str], None]
 
 
@@ -42,11 +45,12 @@ class Comparison:
                 for name in peers_of(method, self.options):
                     if name in self.commands:
                         self._peer(name, plan, Path(folder) / f"{method}.npz")
+                _draw(self.save(), self.out)
         return self.save()
 
     def save(self) -> Record:
         found = record(self.options, self.data, self.cells, self.failures)
-        write_json(self.out / "scores.json", found)
+        write_json(self.out / NUMBERS, found)
         return found
 
     def _peer(self, name: str, plan: Plan, rows: Path) -> None:
@@ -86,27 +90,31 @@ def scores(
 
     Raises:
         ConfigError: the data have no simulator or no vectors, or `out` holds another comparison; nothing is trained then.
+        MissingExtraError: the simulator is not installed. RunError: `out` cannot be written, or another process is at work there.
         What `extremal.runs.run.train` raises. What befalls a peer is told in the record.
     """
     require("matplotlib", extra="report", purpose="a figure")
     data = load_dataset(options.dataset)
     _check(options, data)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(out, error) from error
     with lock.alone(out):
         Cells(out).begin(options.decisive() | {"hash": data.hash()}, overwrite=overwrite)
-        found = Comparison(out, options, data, bar=bar, say=say).run()
-        _draw(found, out)
-    return found
+        return Comparison(out, options, data, bar=bar, say=say).run()
 
 
 def _check(options: Options, data: Dataset) -> None:
     """Refuse data on which policies cannot be compared."""
     if data.card.actions is not None or len(data.spec.observation) != 1 or len(data.spec.action) != 1:
         raise ConfigError(f"{options.dataset} is not of vectors; the bench compares methods on vectors")
-    if (options.environment or data.card.environment) in (None, "none"):
+    judge = options.environment or data.card.environment
+    if judge in (None, NO_SIMULATOR):
         raise ConfigError(
             f"{options.dataset} names no simulator, and scores are measured in one; name it by --environment ID"
         )
+    make(judge, imports=options.environment is not None).close()  # whether it is there; `train` sees whether it fits
 
 
 def _commands(options: Options, failures: list[str], say: Say) -> dict[str, list[str]]:
@@ -137,5 +145,5 @@ def _draw(found: Record, out: Path) -> None:
 
     with styled():
         image = png(curves(found), dpi=200)
-    with atomic(out / "scores.png") as temporary:
+    with atomic(out / FIGURE) as temporary:
         temporary.write_bytes(image)

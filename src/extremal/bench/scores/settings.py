@@ -30,7 +30,7 @@ def settings(name: str, options: Options) -> Any:
     default = method(name).default
     sizes = {"width": options.width, "depth": options.depth, "policy_depth": options.depth, "batch_size": options.batch}
     known = {field.name: getattr(default, field.name) for field in dataclasses.fields(default)}
-    changes = {field: size for field, size in sizes.items() if known.get(field) is not None}
+    changes: dict[str, Any] = {field: size for field, size in sizes.items() if known.get(field) is not None}
     if name in _RANGED:
         changes["reward_range"] = options.reward_range
     return dataclasses.replace(default, **changes, **_ALIGNED.get(name, {}))

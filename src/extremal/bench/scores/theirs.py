@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from extremal.bench.scores.options import Options
 from extremal.core.errors import DivergedError
 from extremal.io import config
 from extremal.runs.plan import Plan
+from extremal.runs.train import Watcher
 
 SLICE = 250  # updates at most between two signs of life
 
@@ -32,61 +33,44 @@ class Lesson:
 
 
 def learn(
-    program: str,
-    command: Sequence[str],
-    plan: Plan,
-    rows: Path,
-    seed: int,
-    options: Options,
-    *,
-    watch: Callable[[int, dict[str, Any]], None],
+    program: str, command: Sequence[str], plan: Plan, rows: Path, seed: int, options: Options, *, watch: Watcher
 ) -> Cell:
     """The finished cell of one seed: its curve, and the last policy's episodes.
 
     Raises:
         PeerError: it cannot be started, raises or dies.
     """
-    lesson = Lesson(
-        method=plan.method,
-        data=str(rows),
-        seed=seed,
-        updates=options.updates,
-        settings=config.to_json(plan.settings),
-    )
-    judge, curve, seconds, failure = Judge(plan, options), list[dict[str, Any]](), 0.0, ""
+    given = config.to_json(plan.settings)
+    lesson = Lesson(method=plan.method, data=str(rows), seed=seed, updates=options.updates, settings=given)
+    cell: Cell = {"method": plan.method, "program": program, "seed": seed}
+    cell |= {"curve": [], "last": None, "seconds": 0.0, "failure": ""}
     one = Contestant(program, command, threads=options.threads)
-    last: dict[str, Any] | None = None
     try:
         facts = one.start(lesson)
-        act, reached = through(plan, one.act), 0
-        for update in options.points:
-            seconds += _train(one, reached, update, watch)
-            reached = update
-            try:
-                curve.append(judge.point(act, seed, update))
-                if update == options.updates:
-                    last = judge.point(act, seed, update, last=True)
-            except DivergedError:
-                failure = f"diverged: its actions were not finite after {update:,} updates"
-                break
-            watch(update, {"evaluation": curve[-1]["score"]})
+        cell |= {"settings": facts.pop("settings"), "facts": facts}
+        _curve(one, cell, plan, options, watch)
     finally:
         one.stop()
-    settings = facts.pop("settings", {})
-    return {
-        "method": plan.method,
-        "program": program,
-        "seed": seed,
-        "curve": curve,
-        "last": last,
-        "seconds": seconds,
-        "facts": facts,
-        "settings": settings,
-        "failure": failure,
-    }
+    return cell
 
 
-def _train(one: Contestant, reached: int, update: int, watch: Callable[[int, dict[str, Any]], None]) -> float:
+def _curve(one: Contestant, cell: Cell, plan: Plan, options: Options, watch: Watcher) -> None:
+    """Train and judge in turn; where actions are no numbers any more, the cell says so, and that is its end."""
+    judge, act, reached = Judge(plan, options), through(plan, one.act), 0
+    for update in options.points:
+        cell["seconds"] += _train(one, reached, update, watch)
+        reached = update
+        try:
+            cell["curve"].append(judge.point(act, cell["seed"], update))
+            if update == options.updates:
+                cell["last"] = judge.point(act, cell["seed"], update, last=True)
+        except DivergedError:
+            cell["failure"] = f"diverged: its actions were not finite after {update:,} updates"
+            return
+        watch(update, {"evaluation": cell["curve"][-1]["score"]})
+
+
+def _train(one: Contestant, reached: int, update: int, watch: Watcher) -> float:
     """Go on from `reached` to `update`; the seconds that it took."""
     seconds = 0.0
     while reached < update:

@@ -39,7 +39,7 @@ def welch(ours: Sequence[float], theirs: Sequence[float], level: float) -> Welch
 
     >>> w = welch([1.0, 2.0, 3.0, 4.0], [0.0, 2.0, 4.0, 6.0], 0.9)
     >>> [round(x, 3) for x in w]
-    [-0.5, -3.415, 2.415, 4.412]
+    [-0.5, -3.496, 2.496, 4.412]
     """
     from scipy.stats import t
 
