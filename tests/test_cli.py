@@ -109,6 +109,20 @@ def test_an_algorithm_tells_its_settings_and_presets(run):
     assert all(word in out for word in ("expectile", "0.7", "float", "paper/antmaze-v0"))
 
 
+def test_a_preset_s_older_name_is_listed_once_beside_its_own(run):
+    listed = json.loads(run("algorithms", "xql", "--json")[1])["presets"]
+    assert listed["code/consistent/hopper-medium-v2"]["also"] == ["consistent/hopper-medium-v2"]
+    assert listed["paper/consistent/hopper-medium-v2"]["also"] == []
+    assert listed["code/scripts/antmaze-umaze-v0"]["also"] == ["code/antmaze-umaze-v0"]
+    assert not {name for one in listed.values() for name in one["also"]} & listed.keys()
+    out = run("algorithms", "xql")[1]
+    assert len(re.findall(r"(?<!/)\bconsistent/hopper-medium-v2", out)) == 1
+    old, new = (
+        run("train", "xql", "--preset", f"{name}consistent/hopper-medium-v2", "--help")[1] for name in ("", "code/")
+    )
+    assert old == new != run("train", "xql", "--preset", "paper/consistent/hopper-medium-v2", "--help")[1]
+
+
 def test_data_is_listed(run):
     code, out, _ = run("data", "list", "--json")
     ids = [row["id"] for row in json.loads(out)]

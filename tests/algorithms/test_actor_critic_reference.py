@@ -168,8 +168,9 @@ class ReferenceAWAC(Reference):
         own = self.own(batch.observation, noise(index, 1, shape))
         q, v = (self.values(self.q, batch.observation, a)[0].min(axis=0) for a in (batch.action, own))
         weight = np.exp(s.inverse_temperature * (q - v))
-        weight = np.minimum(weight, s.max_weight) if s.policy_weight == "exponential" else weight / weight.mean()
-        metrics |= self.clone("pi", self.pi, batch, weight, s.policy_learning_rate) | told(weight)
+        bound = s.max_weight if s.policy_weight == "exponential" else None
+        weight = weight / weight.mean() if bound is None else np.minimum(weight, bound)
+        metrics |= self.clone("pi", self.pi, batch, weight, s.policy_learning_rate) | told(weight, bound)
         self.follow_q()
         return metrics | {"pi/advantage": np.mean(q - v)}
 

@@ -231,7 +231,7 @@ CASES = {
     "xql, running normaliser": XQL_RUNNING,
     "xql, batch maximum": dataclasses.replace(XQL_RUNNING, normaliser="batch_max", clip=1.0, policy_schedule="cosine"),
     "xql, as published": dataclasses.replace(
-        XQL_RUNNING, normaliser="batch_max", clip=0.5, clamp="above", value_updates=3, value_batch="same"
+        XQL_RUNNING, normaliser="batch_max", clip=0.5, clamp="above", value_batch="same", value_layer_norm=False
     ),
     # The bound cuts some gradients of Q and leaves others: Adam would not see one that cuts all of them alike.
     "xql, own weight, bounded gradient": dataclasses.replace(
