@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from extremal.algorithms.bear import BEAR
+from extremal.algorithms.cql import CQL
 from extremal.algorithms.emaq import EMaQ
 from extremal.algorithms.sac import SAC
 from extremal.core.record import record
@@ -19,7 +20,7 @@ from extremal.networks.heads import Scalar
 KEY = jax.random.key(11)
 ROWS, OBSERVATION, ACTION = 6, 3, 2
 SPEC = Spec(observation=(OBSERVATION,), action=(ACTION,))
-LINEAR = {"depth": 0, "width": 4, "discount": 0.9}
+LINEAR = {"depth": 0, "width": 4, "discount": 0.9, "batch_size": ROWS}
 RNG = np.random.default_rng(2)
 BATCH = Batch(
     observation=RNG.normal(size=(ROWS, OBSERVATION)),
@@ -135,6 +136,29 @@ def test_bears_price_rises_where_the_root_is_above_the_threshold(bear, apart):
     assert found == pytest.approx({"loss": -np.exp(0.7) * (apart - 0.3), "weight": np.exp(0.7)}, rel=1e-5)
 
 
+# ---- CQL, as published ----------------------------------------------------------------------------------------------
+
+
+def test_published_cql_lowers_actions_of_this_state_and_of_the_next_in_this_one():
+    """3 uniform actions, 3 of pi(.|s) and 3 of pi(.|s'), each over its density; the sum is not divided by 9."""
+    cql = Given(CQL(penalty="published", samples=3, penalty_weight=2.0, square=1.0, **LINEAR))
+    draw, follow = jax.random.split(KEY)
+    action, log_prob = drawn(cql, BATCH.next_observation, follow)
+    q = cql.q(BATCH.next_observation, action[None], slow=True)[:, 0].min(axis=0)
+    keys = jax.random.split(draw, 3)
+    even = np.asarray(jax.random.uniform(keys[0], (3, ROWS, ACTION), minval=-1.0, maxval=1.0), np.float64)
+    looked_at, density = [*even], [np.full(ROWS, -ACTION * np.log(2.0))] * 3
+    for key, observation in ((keys[1], BATCH.observation), (keys[2], BATCH.next_observation)):
+        for one in jax.random.split(key, 3):
+            action, log_prob = drawn(cql, observation, one)
+            looked_at, density = [*looked_at, action], [*density, log_prob]
+    every = cql.q(BATCH.observation, np.asarray(looked_at), slow=False) - np.asarray(density)
+    gap = np.log(np.exp(every).sum(axis=1)) - cql.q(BATCH.observation, BATCH.action[None], slow=False)[:, 0]
+    found = cql.told("q")
+    assert found["gap"] == pytest.approx(gap.mean(), rel=1e-4)
+    assert found["loss"] == pytest.approx(2.0 * gap.mean(axis=1).sum() + cql.critics_loss(q), rel=1e-4)
+
+
 # ---- SAC ------------------------------------------------------------------------------------------------------------
 
 
@@ -147,9 +171,10 @@ def drawn(sac, observation, key):
     """An action of the policy as it is, and its log density."""
     mean, deviation = sac.before_tanh(observation, slow=False)
     noise = normals(key, (ROWS, ACTION))
-    action = np.tanh(mean + deviation * noise)
-    each = -(noise**2) / 2 - np.log(deviation) - np.log(2 * np.pi) / 2 - np.log(1 - action**2)
-    return action, each.sum(axis=1)
+    u = mean + deviation * noise
+    squeeze = 2 * (np.log(2) - u - np.logaddexp(0.0, -2 * u))  # log(1 - tanh(u)^2), where tanh(u) rounds to 1 too
+    each = -(noise**2) / 2 - np.log(deviation) - np.log(2 * np.pi) / 2 - squeeze
+    return np.tanh(u), each.sum(axis=1)
 
 
 def test_sacs_critics_follow_the_lower_slow_critic_less_the_entropys_cost(sac):
@@ -173,6 +198,13 @@ def test_sac_asks_for_an_entropy_of_one_nat_below_zero_a_dimension(sac, log_prob
 
 
 # ---- EMaQ's second proposal -----------------------------------------------------------------------------------------
+
+
+def test_soft_emaq_weighs_each_q_by_its_exponential_over_beta():
+    (step,) = EMaQ(target="soft", beta=0.5, **LINEAR).algorithm(SPEC, updates=1).steps
+    q, weight = np.float32([[0.0], [1.0], [-2.0]]), np.exp([0.0, 2.0, -4.0])
+    expected = weight @ q[:, 0] / weight.sum()
+    np.testing.assert_allclose(step.objective.backup.statistic.value(q), [expected], rtol=1e-5)
 
 
 def test_emaqs_second_proposal_clones_what_the_slow_critics_pick_of_both():
