@@ -323,6 +323,7 @@ def test_a_preset_gives_the_defaults_and_flags_win(run, trained, spelt):
     )
     (plain, _), (flagged, _) = trained
     assert plain == preset
+    assert plain.preset == flagged.preset == preset.preset
     assert flagged == extremal.XQL(**{**vars(preset), "beta": 3.0, "value_updates": 1, "value_layer_norm": False})
 
 

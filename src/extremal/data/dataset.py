@@ -173,12 +173,13 @@ class Dataset:
 
     @property
     def spec(self) -> Spec:
+        returns = self.returns[self.whole]
         return Spec(
             observation=self.observation.shape[1:],
             action=self.action.shape[1:],
             actions=self.card.actions,
-            best_return=float(self.returns[self.whole].max()),
-            worst_return=float(self.returns[self.whole].min()),
+            best_return=float(returns.max()),
+            worst_return=float(returns.min()),
         )
 
     @property

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from extremal.algorithms.registry import METHODS
-from extremal.core.errors import ConfigError, nearest
+from extremal.algorithms.registry import METHODS, name_of, preset
+from extremal.core.errors import ConfigError
 from extremal.data.dataset import Dataset
 from extremal.report.words import KEEPS_SOME
 
@@ -54,11 +54,11 @@ def choose(
     Raises:
         ConfigError: the settings name a preset that their method does not have.
     """
-    preset = _preset(settings)
+    began = _preset(settings)
     if asked is not None:
         return Choice(asked, "option", "it was asked for")
-    if preset is not None:
-        return Choice(0.0, "preset", f"under the preset {preset} the whole log is trained on, as in the source")
+    if began is not None:
+        return Choice(0.0, "preset", f"under the preset {began} the whole log is trained on, as in the source")
     if origin is not None and origin.on(hash):
         return Choice(origin.plan.holdout, "initial", f"as in {origin.path}, whose weights know the other episodes")
     if environment is None:
@@ -91,15 +91,16 @@ def unjudged(plan: Plan, metrics: Sequence[Mapping[str, Any]] = ()) -> list[str]
 
 
 def _preset(settings: Any) -> str | None:
-    """The preset that settings began as."""
-    name = getattr(settings, "preset", None)
+    """The preset that settings began as, by the name that it is listed under."""
+    name, kind = getattr(settings, "preset", None), type(settings)
     if name is None:
         return None
-    kind = type(settings)
-    near = [known for known in METHODS.values() if known.module == kind.__module__]  # the others are not imported
-    presets = [which for known in near if type(known.default) is kind for which in known.presets]
-    if name in presets:
-        return name
-    if presets:
-        raise nearest(name, presets, kind=f"{kind.__name__} preset")
-    raise ConfigError(f"{kind.__name__} has no presets, and its setting 'preset' is {name!r}; leave it out")
+    near = [which for which, known in METHODS.items() if known.module == kind.__module__]  # the others are not imported
+    own = [which for which in near if type(METHODS[which].default) is kind and METHODS[which].presets]
+    unknown = ConfigError(f"{kind.__name__} has no presets, and its setting 'preset' is {name!r}; leave it out")
+    for which in sorted(own, key=lambda which: which == name_of(settings)):
+        try:
+            return preset(which, name).preset
+        except ConfigError as error:
+            unknown = error
+    raise unknown
