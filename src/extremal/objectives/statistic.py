@@ -16,6 +16,7 @@ from extremal.core.record import record, static
 from extremal.core.types import Metrics
 from extremal.losses.value import (
     batch_max_gumbel_regression,
+    density_ratio,
     expectile_regression,
     gumbel_regression,
     kl_ball_regression,
@@ -58,8 +59,10 @@ def ratio_health(weight: jax.Array, clip: jax.Array | float) -> Metrics:
 
 def effective_share(weight: jax.Array) -> jax.Array:
     """[] effective sample size of the weights [B], over B; 0 where every weight is."""
-    square = jnp.mean(weight**2)
-    return jnp.mean(weight) ** 2 / jnp.where(square > 0.0, square, 1.0)
+    peak = jnp.max(weight)
+    share = weight / jnp.where(peak > 0.0, peak, 1.0)  # a square of weights may be beyond float32
+    square = jnp.mean(share**2)
+    return jnp.mean(share) ** 2 / jnp.where(square > 0.0, square, 1.0)
 
 
 @record
@@ -85,7 +88,7 @@ class Gumbel:
         return head
 
     def weight(self, q: jax.Array, head: jax.Array) -> jax.Array:
-        return jnp.exp(jnp.minimum((q - head) / self.beta, self.clip))
+        return density_ratio(q - head, beta=self.beta, clip=self.clip)
 
     def health(self, q: jax.Array, head: jax.Array) -> Metrics:
         return ratio_health(self.weight(q, head), self.clip)
@@ -179,7 +182,7 @@ class KLBall:
         return head[..., 0] + self.kappa * jnp.minimum(beta, 2.0 * (beta - self.floor))
 
     def weight(self, q: jax.Array, head: jax.Array) -> jax.Array:
-        return jnp.exp(jnp.minimum((q - head[..., 0]) / self._beta(head), self.clip))
+        return density_ratio(q - head[..., 0], beta=self._beta(head), clip=self.clip)
 
     def health(self, q: jax.Array, head: jax.Array) -> Metrics:
         ordered = jnp.sort(jnp.exp(head[..., 1]))
