@@ -81,7 +81,7 @@ def test_help_of_a_setting_tells_its_default_and_meaning(run):
     text = " ".join(out.replace("│", " ").split())
     assert "--beta NUMBER... Temperature of the soft maximum" in text
     assert f"(default: {extremal.XQL().beta})" in text
-    assert "--normaliser {none,running,batch_max}" in text
+    assert "--normaliser {others,running,none,batch_max}" in text
 
 
 # ---- lists ---------------------------------------------------------------------------------------------------------------

@@ -230,6 +230,7 @@ def test_a_method_whose_health_shows_on_held_out_episodes_keeps_some(train, tmp_
     assert run.plan.holdout == 0.05
     assert any("held out" in words for words in said if words)
     assert float(read_rows(run.path / "metrics.csv")[-1]["heldout/v/kl"]) >= 0.0
+    assert float(read_rows(run.path / "metrics.csv")[-1]["calibration/error"]) > 0.0
     assert all(sentence.startswith("replica 0: ") for sentence in run.summary["alarms"])
 
 

@@ -25,6 +25,7 @@ from extremal.objectives.policy import ExponentialAdvantage, Weight, WeightedClo
 from extremal.objectives.statistic import Statistic
 from extremal.objectives.value import FitValue, TrackLevel, TrackWeight
 
+WEIGHT_RATE = 0.01  # the running normaliser is an average over a hundred updates
 LEVEL_RATE = 0.01  # the level is an average over a hundred updates
 
 
@@ -138,7 +139,7 @@ class ImplicitSettings(DataSettings):
         weight: Weight,
         *,
         updates: int,
-        normaliser: float | None = None,
+        normaliser: str = "none",
         ball: Ball | None = None,
         scale: tuple[Transform, ...] = (),
     ) -> Algorithm:
@@ -158,15 +159,16 @@ class ImplicitSettings(DataSettings):
         schedule = Cosine(horizon=float(updates - first)) if self.policy_schedule == "cosine" else None
         fit_value = FitValue(
             statistic=statistic,
-            normalised=normaliser is not None,
+            normalised=normaliser == "running",
+            others=normaliser == "others",
             random_actions=self.random_actions,
             slow=self.value_rate is not None,
         )
         fit_critic = FitCritic(backup=ValueBackup(statistic=statistic), discount=self.discount, huber=self.huber)
         raised = ball is not None and self.value_rate is not None
         tracked = []
-        if normaliser is not None:
-            follow = SGD(learning_rate=normaliser)
+        if normaliser == "running":
+            follow = SGD(learning_rate=WEIGHT_RATE)
             tracked.append(Step(trains="log_weight", objective=TrackWeight(), optimiser=follow, stop=last))
         if raised:
             tracked.append(
@@ -180,7 +182,7 @@ class ImplicitSettings(DataSettings):
                 depth=self.depth,
                 critics=self.critics,
                 layer_norm=self.value_layer_norm,
-                running_weight=normaliser is not None,
+                running_weight=normaliser == "running",
                 level=raised,
                 ball=ball,
             ),

@@ -52,8 +52,8 @@ METHODS: dict[str, Method] = {
         "XQL",
         "Extreme Q-Learning: V is the soft maximum of Q over the data's actions, by Gumbel regression",
         "garg2023",
-        "defaults: a tangent beyond the clip and a running normaliser, instead of the clamp and the batch maximum of "
-        "the presets; a policy weight with a temperature of its own, and at most 100",
+        "defaults: a tangent beyond the clip, and each eighth of a batch scaled by the others, instead of the clamp and the batch "
+        "maximum of the presets; a policy weight with a temperature of its own, and at most 100",
         presets_in="PRESETS",
     ),
     "klxql": Method(

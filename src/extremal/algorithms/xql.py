@@ -22,16 +22,20 @@ class XQL(Implicit):
     """Extreme Q-Learning, offline.
 
     Source: [garg2023] Algorithm 1, Eq. (11), (12), (14), App. D.3, D.4.
+    Differs from the paper: beyond `clip` the exponential goes on as its tangent, where the paper clamps z on both sides; each eighth of a
+    batch is divided by the mean exponential of the others, where the paper divides by the batch's largest (`normaliser="batch_max"` is both
+    as printed); the policy's weight has a temperature of its own and a largest value, where Eq. (12) has V's beta and no bound
+    (`policy_weight="statistic"` has V's beta, and exp(`clip`) for a bound); some episodes are held out, by which the density ratios are judged.
     """
 
     inverse_temperature: NotNegative = 10.0
     """Of the policy weight exp(inverse_temperature (Q - V)); the paper has 3, 10 and 0.5 by domain."""
     beta: Positive = 1.0
     """Temperature of the soft maximum, in units of return: small is near the maximum, large near the mean."""
-    clip: Positive = 5.0
+    clip: Positive = 8.0
     """Largest exponent (Q - V) / beta; beyond it the loss goes on as its tangent (batch_max: it is flat)."""
-    normaliser: Literal["none", "running", "batch_max"] = static(default="running")
-    """Scale of the Gumbel loss: none, a running average over earlier batches, or the paper's batch maximum."""
+    normaliser: Literal["others", "running", "none", "batch_max"] = static(default="others")
+    """The loss is divided by the mean exponential of the batch's other rows, of earlier batches, by 1, or as the paper by the batch's largest."""
     clamp: Literal["both", "above"] = static(default="both")
     """Of batch_max: z is clamped from both sides (App. D.3), or from above alone (published code)."""
     target_kl: Positive | None = None
@@ -44,7 +48,7 @@ class XQL(Implicit):
             statistic,
             self.weight(statistic),
             updates=updates,
-            normaliser=0.01 if self.normaliser == "running" else None,
+            normaliser=self.normaliser,
             ball=ball,
         )
 
@@ -60,7 +64,7 @@ class XQL(Implicit):
             return Gumbel(beta=self.beta, clip=self.clip, batch_max=batch_max, clamp=self.clamp), None
         if batch_max:
             raise ConfigError(
-                "a KL can be held with the normaliser 'none' or 'running'; 'batch_max' has no density ratio"
+                "a KL can be held with the normaliser 'others', 'running' or 'none'; 'batch_max' has no density ratio"
             )
         held = KLBall(kappa=self.target_kl, clip=self.clip, floor=LEAST_BETA, bonus=False)
         return held, Ball(floor=LEAST_BETA, beta=self.beta, shared=True)

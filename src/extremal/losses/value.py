@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+
+def density_ratio(error: jax.Array, *, beta: jax.Array | float, clip: jax.Array | float) -> jax.Array:
+    """exp(z), z = error / beta, at most exp(`clip`) and finite whatever `clip` is: phi' of `gumbel_regression`.
+
+    Where V is right it is the density of the soft-optimal policy relative to the data's, and its mean is 1.
+
+    Source: [garg2023] Eq. (12). Symbols: error = Q - V, beta > 0 in units of Q.
+    """
+    z = error / beta
+    return jnp.exp(jnp.minimum(z, _bound(clip, z.dtype)))
 
 
 def gumbel_regression(error: jax.Array, *, beta: jax.Array | float, clip: jax.Array | float = jnp.inf) -> jax.Array:
     """phi(z) - z - 1 with z = error / beta; phi is exp up to `clip` and its tangent beyond. Same shape as `error`.
 
     With clip = inf the minimiser in V of its mean is exactly beta log E exp(Q / beta). The tangent bounds the influence
-    of an outlier by exp(clip) without a dead zone: the slope never vanishes, and float32 never overflows.
+    of an outlier by exp(clip) without a dead zone: the slope never vanishes. No `clip`, not even inf, lets it overflow.
 
     Source: [garg2023] Eq. (7), (11). Symbols: error = Q - V, beta > 0 in units of Q.
     Differs from the paper: beyond `clip` the exponential goes on as its tangent (clip = inf is the paper's loss).
     """
     z = error / beta
-    below = jnp.minimum(z, clip)
+    below = jnp.minimum(z, _bound(clip, z.dtype))
     return jnp.exp(below) * (1.0 + (z - below)) - z - 1.0
+
+
+def _bound(clip: jax.Array | float, dtype: np.dtype) -> jax.Array:
+    """`clip`, or 0.85 of the largest exponent that there is (75 in float32): a tangent from there has numbers left to rise in."""
+    return jnp.minimum(clip, 0.85 * float(np.log(np.finfo(dtype).max)))
 
 
 def batch_max_gumbel_regression(

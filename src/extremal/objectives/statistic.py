@@ -16,6 +16,7 @@ from extremal.core.record import record, static
 from extremal.core.types import Metrics
 from extremal.losses.value import (
     batch_max_gumbel_regression,
+    density_ratio,
     expectile_regression,
     gumbel_regression,
     kl_ball_regression,
@@ -104,7 +105,7 @@ class Gumbel:
         return head
 
     def weight(self, q: jax.Array, head: jax.Array) -> jax.Array:
-        return jnp.exp(jnp.minimum((q - head) / self.beta, self.clip))
+        return density_ratio(q - head, beta=self.beta, clip=self.clip)
 
     @property
     def most(self) -> jax.Array:
@@ -202,7 +203,7 @@ class KLBall:
         return head[..., 0] + self.kappa * jnp.minimum(beta, 2.0 * (beta - self.floor))
 
     def weight(self, q: jax.Array, head: jax.Array) -> jax.Array:
-        return jnp.exp(jnp.minimum((q - head[..., 0]) / self._beta(head), self.clip))
+        return density_ratio(q - head[..., 0], beta=self._beta(head), clip=self.clip)
 
     @property
     def most(self) -> jax.Array:

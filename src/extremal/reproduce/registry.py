@@ -29,6 +29,7 @@ from extremal.reproduce import (
     iql_maze,
     kl_ball,
     klxql_trained,
+    log_bias,
     offline_trained,
     operators,
     xql,
@@ -108,6 +109,13 @@ _FIGURES: tuple[Figure, ...] = (
         shows="what mini-batch estimators of the soft maximum come to, against batch size and temperature",
         compute=bias.compute,
         draw=bias.draw,
+    ),
+    Figure(
+        name="gumbel-logs",
+        paper="[garg2023] Eq. (11), App. D.3",
+        shows="the same for Qs of five shapes, so that no two errors cancel: the tangent at several clips, and the batch maximum",
+        compute=log_bias.compute,
+        draw=log_bias.draw,
     ),
     Figure(
         name="operators",
