@@ -127,6 +127,10 @@ def test_the_range_on_the_hopper_is_that_of_published_code():
     data = mujoco.build("hopper-medium", Path(source))
     assert data.whole.tolist() == [*[True] * (data.episodes - 1), False]
     assert float(ScaleReward(scale=1000.0).fit(data).spread) == pytest.approx(_published(data, 1000))
+    if data.hash().startswith(
+        "f91fccae38176fad"
+    ):  # the build of the documentation; with the cut episode it would be 3148.6
+        assert float(ScaleReward(scale=1000.0).fit(data).spread) == pytest.approx(2640.2, abs=0.05)
     both = mujoco.build("hopper-medium-expert", Path(source), rows=20_000)
     assert (~both.whole).sum() == 2
     assert both.whole.sum() == sum(part["episodes"] for part in json.loads(both.card.recipe)["policies"])
