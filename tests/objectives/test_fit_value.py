@@ -12,7 +12,7 @@ from extremal.core.algorithm import Step
 from extremal.core.optimiser import SGD, Adam, Cosine
 from extremal.core.types import AgentState
 from extremal.networks.heads import Scalar
-from extremal.objectives.statistic import Expectile, Gumbel
+from extremal.objectives.statistic import Expectile, Gumbel, Mean
 from extremal.objectives.value import FitValue, TrackWeight, of_the_others
 
 KEY = jax.random.key(0)
@@ -130,6 +130,13 @@ def test_extra_actions_lie_in_the_unit_box_and_count_as_many_times_as_they_are()
     assert float(metrics["weight"]) == pytest.approx(np.e, rel=1e-5)  # metrics tell of the data alone
     without, _, _ = fit(objective, online, data=batch([OUTSIDE] * 4))
     assert without == pytest.approx(np.e - 2.0, rel=1e-5)
+
+
+def test_extra_actions_too_are_valued_by_the_lower_critic():
+    q = TwoCritics(above=-0.5, function=lambda observation, action: 0.0 * action[:, 0])
+    networks = Networks(v=OneValue(x=jnp.zeros(())), q=q)
+    loss, _ = FitValue(statistic=Mean(), random_actions=3)(networks, networks, batch([0.3, -0.2]), KEY, {})
+    assert float(loss) == pytest.approx(0.25)
 
 
 def test_extra_actions_are_uniform():
