@@ -75,3 +75,14 @@ def test_the_default_is_nearer_to_the_truth_than_the_paper_s_loss_at_either_batc
             assert ours < min(theirs) + 1e-6, (shape, ratio)
             if shape != "Student-t (3), cut":
                 assert ours < 0.06 * truth, (shape, ratio)
+
+
+def test_the_table_holds_each_estimators_value_beside_the_truth():
+    table = log_bias.compute(ratios=(2.0,), clips=(8.0,), batches=(64,), rows=2_000)
+    for shape, row in table["found"].items():
+        x = log_bias.log_of(shape, 2_000)
+        assert row == {
+            "truth": [log_bias.soft_maximum(x, 2.0)],
+            "tangent beyond 8": [log_bias.tangent(x, 2.0, 8.0)],
+            "batch maximum of 64": [log_bias.batch_max(x, 2.0, 64, 7.0)],
+        }

@@ -40,5 +40,5 @@ def test_what_is_drawn_beside_ours_is_what_was_printed(beside_ours, printed):
     assert set(beside_ours) == set(printed)
     for task, known in beside_ours.items():
         methods = {label: label.partition(", ")[0] for label in known}
-        assert set(methods.values()) <= set(printed[task]) <= {*methods.values(), "BEAR"}
+        assert set(methods.values()) == set(printed[task])
         assert known == pytest.approx({label: printed[task][name] for label, name in methods.items()})
