@@ -13,9 +13,7 @@ from extremal.core.types import Batch, Metrics
 from extremal.objectives.statistic import Statistic
 
 FOLDS = 8  # of a batch, where each is divided by the mean weight of the others
-LEAST_WEIGHT = (
-    1.0  # the least that a V's loss is divided by, and its mean where V is right: slopes are made smaller, never larger
-)
+LEAST_WEIGHT = 1.0  # that a loss is divided by, and its mean where V is right: no slope is made larger
 
 
 def seen_head(target: Any, observation: jax.Array) -> jax.Array:
