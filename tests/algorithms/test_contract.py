@@ -401,6 +401,7 @@ LIVE_FIELDS = [
     pytest.param(cls, name, marks=[] if cls in QUICK_CLASSES and first_of_its_kind(cls, name) else [pytest.mark.slow])
     for cls in LIVE
     for name in field_types(cls)
+    if name != "preset"  # it says where settings came from
 ]
 
 
@@ -478,6 +479,8 @@ def test_settings_survive_json():
 def flags(settings) -> list[str]:
     found = []
     for name, value in to_json(settings).items():
+        if name == "preset":
+            continue
         flag = name.replace("_", "-")
         found += (
             ([f"--{flag}"] if value else [f"--no-{flag}"]) if isinstance(value, bool) else [f"--{flag}", str(value)]

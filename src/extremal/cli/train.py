@@ -122,6 +122,7 @@ def show(run: Run, *, json: bool) -> None:
 
 def _chosen(flags: Any, cls: type) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:
     """The settings that the flags name, the first value of each; and those with several values."""
+    from extremal.algorithms.registry import preset_called
     from extremal.io.config import field_types, sweepable
 
     many = {name: getattr(flags, name) for name in sweepable(cls)}
@@ -129,4 +130,8 @@ def _chosen(flags: Any, cls: type) -> tuple[dict[str, Any], dict[str, tuple[floa
         if not values:
             raise ConfigError(f"--{name.replace('_', '-')} needs a value, or several to sweep over")
     one = {name: many[name][0] if name in many else getattr(flags, name) for name in field_types(cls)}
+    if one.get("preset") is not None:
+        one["preset"] = preset_called(
+            flags.method, one["preset"]
+        ).settings.preset  # by the name that it is listed under
     return one, {name: values for name, values in many.items() if len(values) > 1}

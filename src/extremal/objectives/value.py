@@ -75,7 +75,8 @@ class FitValue:
             q, v = jnp.concatenate([q[None], extra]), jnp.broadcast_to(v[None], (1 + self.random_actions, *v.shape))
         losses = self.statistic.loss(q, v)
         if self.others:
-            losses = losses / jax.lax.stop_gradient(of_the_others(self.statistic.weight(q, v)))
+            scale = jax.lax.stop_gradient(of_the_others(self.statistic.weight(q, v)))
+            losses = losses / jnp.broadcast_to(scale, losses.shape)
         loss = jnp.mean(losses)
         if self.normalised:
             loss = loss * jnp.exp(-jax.lax.stop_gradient(target.log_weight()))
