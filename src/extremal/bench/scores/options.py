@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Optional
 
 from extremal.algorithms.registry import METHODS
 from extremal.bench.peers import LEARNERS
@@ -25,8 +25,8 @@ _RANGES: dict[str, Any] = {
     "episodes": Count,
     "last_episodes": Count,
     "threads": Count,
-    "evaluate_every": Count | None,
-    "reward_range": Positive | None,
+    "evaluate_every": Optional[Count],  # noqa: UP045 - to pyright these are values, which | does not join
+    "reward_range": Optional[Positive],  # noqa: UP045
 }
 _WHO = ("methods", "peers", "threads")  # who takes part, and on how many cores: changes no number of the others
 
