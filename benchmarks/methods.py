@@ -26,6 +26,7 @@ from extremal.bench.job import ACTION, OBSERVATION, synthetic
 from extremal.core.files import write_json
 from extremal.data.transforms import prepare
 from extremal.engine.loop import train
+from extremal.engine.products import Library
 from extremal.engine.replicas import init_replicas, run_keys, stack
 from extremal.runs.plan import versions
 
@@ -35,14 +36,13 @@ PUBLISHED = "cql, published"
 class Engine:
     """The library as a user runs it, one replica."""
 
-    def __init__(self, dataset: Dataset, settings: Any, updates: int):
+    def __init__(self, dataset: Dataset, settings: Any, updates: int, library: Library | None = None):
         algorithm = settings.algorithm(dataset.spec, updates=HORIZON)
         fitted, prepared = prepare(algorithm.prepare, dataset)
         algorithms = stack([dataclasses.replace(algorithm, prepare=fitted)])
         init, keys = run_keys([0])
-        self.chunks = train(
-            algorithms, init_replicas(algorithms, init), prepared.device(), keys, updates=HORIZON, every=(updates,)
-        )
+        start, schedule = init_replicas(algorithms, init), {"updates": HORIZON, "every": (updates,)}
+        self.chunks = train(algorithms, start, prepared.device(), keys, **schedule, library=library)
         self.compile_seconds = next(self.chunks).compile_seconds
 
     def turn(self) -> Any:

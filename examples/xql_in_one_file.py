@@ -23,13 +23,12 @@ import optax
 @dataclass(frozen=True)
 class Settings:
     beta: float = 1.0  # temperature of the soft maximum: near 0 the maximum, large the mean
-    clip: float = 5.0  # exponents beyond it go on as a straight line
+    clip: float = 8.0  # exponents beyond it go on as a straight line
     inverse_temperature: float = 10.0  # of the policy's weights
     max_weight: float = 100.0
     discount: float = 0.99
     learning_rate: float = 3e-4
     slow_rate: float = 0.005  # how far the slow critic moves after each update
-    scale_rate: float = 0.01  # the same for the running scale of V's loss
     width: int = 256
     batch_size: int = 256
     updates: int = 50_000
@@ -103,10 +102,16 @@ def init(settings, key, observations, actions):
         "pi": {"net": mlp_init(pi, observations, *hidden, actions), "log_std": jnp.zeros(actions)},
     }
     adam = {name: optimiser.init(nets[name]) for name, optimiser in optimisers(settings).items()}
-    return {"nets": nets, "slow_q": jax.tree.map(jnp.copy, nets["q"]), "log_scale": jnp.zeros(()), "adam": adam}
+    return {"nets": nets, "slow_q": jax.tree.map(jnp.copy, nets["q"]), "adam": adam}
 
 
 # ---- the method ----------------------------------------------------------------------------------------------------------
+
+
+def of_the_others(x):
+    """For each eighth of a batch the mean of the others; at least 1: steps are made smaller, never larger."""
+    means = (1 - jnp.eye(8)) @ jnp.mean(x.reshape(8, -1), axis=1) / 7
+    return jnp.repeat(jnp.maximum(means, 1), len(x) // 8)
 
 
 def update(settings, state, data, key):
@@ -122,18 +127,17 @@ def update(settings, state, data, key):
         nets[name] = optax.apply_updates(nets[name], change)
         return found, aux
 
-    # V, Eq. (11): the Gumbel regression e^z - z - 1 of z = (Q - V) / beta. Dividing it by the running mean of e^z keeps
-    # its steps of one size and its minimiser where it is (here we differ from the paper's division by the batch's maximum).
+    # V, Eq. (11): the Gumbel regression e^z - z - 1 of z = (Q - V) / beta. Dividing each eighth of the batch by the mean of e^z
+    # over the others keeps its steps of one size and its minimiser where it is (the paper divides by the batch's maximum).
     q_slow = jnp.min(critics(state["slow_q"], s, a), axis=0)
 
     def gumbel_regression(v):
         z = (q_slow - value(v, s)) / settings.beta
         below = jnp.minimum(z, settings.clip)
         exponential = jnp.exp(below) * (1 + z - below)  # its tangent beyond the clip
-        return jnp.mean(exponential - z - 1) * jnp.exp(-state["log_scale"]), jnp.mean(jnp.exp(below))
+        return jnp.mean((exponential - z - 1) / jax.lax.stop_gradient(of_the_others(jnp.exp(below)))), None
 
-    v_loss, mean_exponential = descend("v", gumbel_regression)
-    log_scale = state["log_scale"] + settings.scale_rate * (jnp.log(mean_exponential) - state["log_scale"])
+    v_loss, _ = descend("v", gumbel_regression)
 
     # Policy, Eq. (12): clone the logged actions, each with the weight of its advantage.
     advantage = q_slow - value(nets["v"], s)
@@ -146,7 +150,7 @@ def update(settings, state, data, key):
 
     slow_q = optax.incremental_update(nets["q"], state["slow_q"], settings.slow_rate)
     told = {"v loss": v_loss, "pi loss": pi_loss, "q loss": q_loss, "mean q": jnp.mean(q_slow)}
-    return {"nets": nets, "slow_q": slow_q, "log_scale": log_scale, "adam": adam}, told
+    return {"nets": nets, "slow_q": slow_q, "adam": adam}, told
 
 
 @partial(jax.jit, static_argnames=("settings", "count"), donate_argnames="state")

@@ -2,7 +2,8 @@
 into docs/references.md.
 
     python scripts/equations.py            write both pages
-    python scripts/equations.py --check    exit with 1 and the reasons where a label is wrong or a page is out of date
+    python scripts/equations.py --check    exit with 1 and the reasons where a label is wrong, a page is out of date, or no test
+                                           uses what has a source
 
 A label begins a line of a docstring and ends with its paragraph, or with the label that follows it:
 
@@ -15,11 +16,14 @@ Each entry of a source is a key of docs/references.bib and, where there is one, 
 from __future__ import annotations
 
 import ast
+import gc
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from uses import Package, Suite, is_used
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -37,7 +41,7 @@ hide: [toc]
 # Equations and where they are
 
 Written by `scripts/equations.py` from the docstrings; a test keeps it up to date. The last column names the test files whose
-code uses the function or class.
+code uses this very function, class or method, as their imports resolve; there is none without a test.
 """
 
 
@@ -148,20 +152,23 @@ def bibliography(entries: dict[str, dict[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def mentions(folder: Path) -> dict[str, set[str]]:
-    """The names that the code of each test file uses (not those in its strings)."""
-    return {
-        path.relative_to(ROOT).as_posix(): _names(ast.parse(path.read_text("utf-8")))
-        for path in sorted(folder.rglob("test_*.py"))
-    }
+def users(cited: list[Citation], package: Path, tests: Path) -> dict[tuple[str, str], list[str]]:
+    """By file and qualified name, the test files that use it, without their folder."""
+    gc.disable()  # trees are many small things that stay: they would be looked through again and again
+    try:
+        parsed = Package(package)
+        uses = Suite(tests, parsed).uses()
+    finally:
+        gc.enable()
+    found = {}
+    for file, name in dict.fromkeys((c.file, c.name) for c in cited):
+        module = file.removeprefix("src/").removesuffix(".py").replace("/", ".")
+        files = [test for test, used in uses.items() if is_used(f"{module}.{name}", used, parsed)]
+        found[file, name] = [test.removeprefix("tests/") for test in files]
+    return found
 
 
-def _names(tree: ast.AST) -> set[str]:
-    fields = {ast.Name: "id", ast.Attribute: "attr", ast.alias: "name"}
-    return {getattr(node, fields[type(node)]) for node in ast.walk(tree) if type(node) in fields}
-
-
-def page(cited: list[Citation], entries: dict[str, dict[str, str]], tests: dict[str, set[str]]) -> str:
+def page(cited: list[Citation], entries: dict[str, dict[str, str]], tests: dict[tuple[str, str], list[str]]) -> str:
     """The page of equations, as Markdown."""
     lines = [HEAD]
     for key in dict.fromkeys(c.key for c in cited):
@@ -171,8 +178,7 @@ def page(cited: list[Citation], entries: dict[str, dict[str, str]], tests: dict[
             "|---|---|---|---|",
         ]
         for c in (c for c in cited if c.key == key):
-            word = next((part for part in c.name.split(".") if part[0].isupper()), c.name)
-            files = [f"`{file.removeprefix('tests/')}`" for file, words in tests.items() if word in words]
+            files = [f"`{file}`" for file in tests[c.file, c.name]]
             code = f"`{c.name}` in `{c.file.removeprefix('src/extremal/')}`"
             lines.append(f"| {_cell(c.place) or '–'} | {code} | {_cell(c.differs)} | {', '.join(files)} |")
         lines.append("")
@@ -189,7 +195,11 @@ def collect() -> tuple[dict[Path, str], list[str]]:
     docs = list(docstrings(ROOT / "src" / "extremal"))
     wrong = [problem for doc in docs for problem in problems(doc, set(entries))]
     cited = [c for c in citations(docs) if c.key in entries]
-    equations = page(cited, entries, mentions(ROOT / "tests"))
+    tests = users(cited, ROOT / "src" / "extremal", ROOT / "tests")
+    wrong += [
+        f"{file}, {name}: has a source, and no test uses it" for (file, name), files in tests.items() if not files
+    ]
+    equations = page(cited, entries, tests)
     return {DOCS / "equations.md": equations, DOCS / "references.md": bibliography(entries)}, wrong
 
 

@@ -81,7 +81,7 @@ def test_help_of_a_setting_tells_its_default_and_meaning(run):
     text = " ".join(out.replace("│", " ").split())
     assert "--beta NUMBER... Temperature of the soft maximum" in text
     assert f"(default: {extremal.XQL().beta})" in text
-    assert "--normaliser {none,running,batch_max}" in text
+    assert "--normaliser {others,running,none,batch_max}" in text
 
 
 # ---- lists ---------------------------------------------------------------------------------------------------------------
@@ -107,6 +107,20 @@ def test_an_algorithm_tells_its_settings_and_presets(run):
     code, out, _ = run("algorithms", "iql")
     assert code == 0
     assert all(word in out for word in ("expectile", "0.7", "float", "paper/antmaze-v0"))
+
+
+def test_a_preset_s_older_name_is_listed_once_beside_its_own(run):
+    listed = json.loads(run("algorithms", "xql", "--json")[1])["presets"]
+    assert listed["code/consistent/hopper-medium-v2"]["also"] == ["consistent/hopper-medium-v2"]
+    assert listed["paper/consistent/hopper-medium-v2"]["also"] == []
+    assert listed["code/scripts/antmaze-umaze-v0"]["also"] == ["code/antmaze-umaze-v0"]
+    assert not {name for one in listed.values() for name in one["also"]} & listed.keys()
+    out = run("algorithms", "xql")[1]
+    assert out.split().count("consistent/hopper-medium-v2") == 1
+    old, new = (
+        run("train", "xql", "--preset", f"{name}consistent/hopper-medium-v2", "--help")[1] for name in ("", "code/")
+    )
+    assert old == new != run("train", "xql", "--preset", "paper/consistent/hopper-medium-v2", "--help")[1]
 
 
 def test_data_is_listed(run):
@@ -309,6 +323,7 @@ def test_a_preset_gives_the_defaults_and_flags_win(run, trained, spelt):
     )
     (plain, _), (flagged, _) = trained
     assert plain == preset
+    assert plain.preset == flagged.preset == preset.preset
     assert flagged == extremal.XQL(**{**vars(preset), "beta": 3.0, "value_updates": 1, "value_layer_norm": False})
 
 

@@ -66,3 +66,17 @@ def test_every_theory_test_stands_on_its_page(paper):
         tests = {name for name in names if name.startswith("test_")}
         assert tests
         assert {name for name in tests if name not in text} == set()
+
+
+def test_the_defaults_of_xql_and_iql_differ_in_what_the_idea_page_says():
+    xql, iql = METHODS["xql"].default, METHODS["iql"].default
+    shared = {field.name for field in dataclasses.fields(xql)} & {field.name for field in dataclasses.fields(iql)}
+    assert {name for name in shared if getattr(xql, name) != getattr(iql, name)} == {"inverse_temperature"}
+    assert (xql.inverse_temperature, iql.inverse_temperature, xql.normaliser) == (10.0, 3.0, "others")
+    page = (DOCS / "index.md").read_text("utf-8")
+    assert "the policy's inverse temperature (10 and 3), and the scale of the Gumbel loss" in page
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (DOCS / "methods").glob("*.md")))
+def test_every_method_page_says_what_is_held_out(page):
+    assert "[held out](../results.md#held-out-episodes)" in (DOCS / "methods" / page).read_text("utf-8")

@@ -1,16 +1,15 @@
 """Every formula says where it comes from, in a form that a program can read."""
 
-import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SPEC = importlib.util.spec_from_file_location("equations", ROOT / "scripts" / "equations.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-equations = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(equations)
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import equations  # noqa: E402
+from uses import Package, Suite, is_used  # noqa: E402
 
 KEYS = {"garg2023", "peng2019"}
 
@@ -19,12 +18,17 @@ def doc(text: str):
     return equations.Docstring("f", "a.py", text)
 
 
-def test_every_label_of_the_package_is_well_formed_and_its_keys_are_known():
-    assert equations.collect()[1] == []
+@pytest.fixture(scope="module")
+def collected():
+    return equations.collect()
 
 
-def test_the_pages_of_equations_and_references_are_up_to_date():
-    for path, text in equations.collect()[0].items():
+def test_every_label_is_well_formed_its_keys_are_known_and_a_test_uses_what_it_labels(collected):
+    assert collected[1] == []
+
+
+def test_the_pages_of_equations_and_references_are_up_to_date(collected):
+    for path, text in collected[0].items():
         assert path.read_text("utf-8") == text, f"{path.name} is out of date; run: python scripts/equations.py"
 
 
@@ -75,3 +79,64 @@ def test_every_reference_has_what_the_pages_need():
     assert len(entries) == text.count("\n@") + 1
     assert all({"author", "title", "year"} <= set(entry) for entry in entries.values())
     assert entries["garg2023"]["title"] == "Extreme Q-Learning: MaxEnt RL without Entropy"
+
+
+# ---- which test uses what -------------------------------------------------------------------------------------------
+
+PACKAGE = {
+    "pkg/__init__.py": "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from pkg.models import Model\n",
+    "pkg/losses.py": "def square(x): ...\ndef cube(x): ...\n",
+    "pkg/other.py": "def square(x): ...\n",
+    "pkg/models.py": """
+from pkg.losses import cube
+class Base:
+    def recipe(self): ...
+    def alone(self): ...
+class Model(Base):
+    def algorithm(self):
+        return self.recipe()
+class Sample:
+    def mode(self): ...
+def sample() -> Sample: ...
+""",
+}
+BY_NAME, SAME_NAME = "from pkg.losses import square\nsquare(1)\n", "from pkg.other import square\nsquare(1)\n"
+HELPER = "from pkg import losses\ndef helped(): return losses.square(1)\ndef left(): return losses.cube(1)\n"
+FIXTURE = "import pytest\nfrom pkg.losses import square\n@pytest.fixture\ndef given(): return square(1)\n"
+
+
+@pytest.mark.parametrize(
+    ("test", "place", "used"),
+    [
+        (BY_NAME, "pkg.losses.square", True),
+        (BY_NAME, "pkg.other.square", False),
+        (SAME_NAME, "pkg.losses.square", False),
+        ("from pkg.losses import square as s\ns(1)\n", "pkg.losses.square", True),
+        ("import pkg.losses as l\nl.square(1)\n", "pkg.losses.square", True),
+        ("import pkg.losses\npkg.losses.square(1)\n", "pkg.losses.square", True),
+        ("from pkg import losses\nlosses.cube(1)\n", "pkg.losses.square", False),
+        ("from pkg.models import cube\ncube(1)\n", "pkg.losses.cube", True),
+        ("import pkg\npkg.Model()\n", "pkg.models.Model", True),
+        ("import pkg\nNAME = 'square'\n", "pkg.losses.square", False),
+        ("from pkg.losses import square\ndef test(square): square(1)\n", "pkg.losses.square", False),
+        ("from pkg.losses import square\ndef test():\n    square = 1\n    square\n", "pkg.losses.square", False),
+        ("from helper import helped\nhelped()\n", "pkg.losses.square", True),
+        ("from helper import helped\nhelped()\n", "pkg.losses.cube", False),
+        ("def test_it(given): ...\n", "pkg.losses.square", True),
+        ("def test_it(): ...\n", "pkg.losses.square", False),
+        ("import pkg\npkg.Model().algorithm()\n", "pkg.models.Base.recipe", True),
+        ("import pkg\npkg.Model().algorithm()\n", "pkg.models.Base.alone", False),
+        ("from pkg.models import sample\nsample().mode()\n", "pkg.models.Sample.mode", True),
+        ("from pkg.models import sample\nsample()\n", "pkg.models.Sample.mode", False),
+        ("from pkg.losses import square\nsquare(1).mode()\n", "pkg.models.Sample.mode", False),
+    ],
+)
+def test_a_test_file_uses_what_its_imports_lead_to(tmp_path, test, place, used):
+    for name, text in (
+        PACKAGE | {"tests/helper.py": HELPER, "tests/conftest.py": FIXTURE, "tests/test_a.py": test}
+    ).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+    package = Package(tmp_path / "pkg")
+    (uses,) = Suite(tmp_path / "tests", package).uses().values()
+    assert is_used(place, uses, package) is used

@@ -8,7 +8,7 @@ from extremal.data.dataset import Dataset
 
 UPDATES = 5
 KEY = jax.random.key(7)
-SMALL = {"width": 12, "batch_size": 24, "learning_rate": 3e-3}
+SMALL = {"width": 12, "depth": 1, "batch_size": 24, "learning_rate": 3e-3}  # two hidden layers are in test_corl.py
 
 
 # ---- networks and their gradients, by hand ------------------------------------------------------------------------
@@ -95,7 +95,8 @@ def drawn(dataset, settings, index):
     """The batches of one update, in float64: the keys are the engine's, the first batch serves every step."""
     pick, _ = jax.random.split(jax.random.fold_in(KEY, index))
     turns = range(getattr(settings, "value_updates", 1))
-    keys = [pick if turn == 0 else jax.random.fold_in(pick, turn) for turn in turns]
+    same = getattr(settings, "value_batch", "fresh") == "same"
+    keys = [pick if turn == 0 or same else jax.random.fold_in(pick, turn) for turn in turns]
     sampled = [dataset.sample(key, settings.batch_size) for key in keys]
     return [jax.tree.map(lambda x: np.asarray(x, np.float64), batch) for batch in sampled]
 

@@ -85,8 +85,9 @@ class Reference:
             self.follow(slow, net)
 
 
-def told(weight):
-    return {"pi/weight": weight.mean(), "pi/effective_share": weight.sum() ** 2 / (weight**2).sum() / len(weight)}
+def told(weight, bound=None):
+    found = {"pi/weight": weight.mean(), "pi/effective_share": weight.sum() ** 2 / (weight**2).sum() / len(weight)}
+    return found if bound is None else found | {"pi/at_bound": np.mean(weight >= bound)}
 
 
 class ReferenceSAC(Reference):
@@ -167,8 +168,9 @@ class ReferenceAWAC(Reference):
         own = self.own(batch.observation, noise(index, 1, shape))
         q, v = (self.values(self.q, batch.observation, a)[0].min(axis=0) for a in (batch.action, own))
         weight = np.exp(s.inverse_temperature * (q - v))
-        weight = np.minimum(weight, s.max_weight) if s.policy_weight == "exponential" else weight / weight.mean()
-        metrics |= self.clone("pi", self.pi, batch, weight, s.policy_learning_rate) | told(weight)
+        bound = s.max_weight if s.policy_weight == "exponential" else None
+        weight = weight / weight.mean() if bound is None else np.minimum(weight, bound)
+        metrics |= self.clone("pi", self.pi, batch, weight, s.policy_learning_rate) | told(weight, bound)
         self.follow_q()
         return metrics | {"pi/advantage": np.mean(q - v)}
 
@@ -193,7 +195,8 @@ class ReferenceOnestep(Reference):
             metrics |= self.diverge(batch, index) if self.behaviour is not None else self.weigh(batch)
         self.follow_q()
         names = ["v/loss", "v/mean", "v/advantage", "v/weight", "q/loss", "q/mean", "q/error", "pi/loss"]
-        names += ["pi/divergence", "pi/q"] if self.behaviour else ["pi/log_prob", "pi/weight", "pi/effective_share"]
+        weights = ["pi/log_prob", "pi/weight", "pi/effective_share", "pi/at_bound"]
+        names += ["pi/divergence", "pi/q"] if self.behaviour else weights
         names += ["behaviour/loss", "behaviour/log_prob"] if self.behaviour else []
         return dict.fromkeys(names, 0.0) | metrics
 
@@ -209,7 +212,7 @@ class ReferenceOnestep(Reference):
         advantage = self.values(self.slow, batch.observation, batch.action)[0].min(axis=0)
         advantage = advantage - forward(self.v, batch.observation)[0][:, 0]
         weight = np.minimum(np.exp(s.inverse_temperature * advantage), s.max_weight)
-        return self.clone("pi", self.pi, batch, weight, None) | told(weight)
+        return self.clone("pi", self.pi, batch, weight, None) | told(weight, s.max_weight)
 
     def diverge(self, batch, index):
         s, drawn = self.settings, noise(index, 3, batch.action.shape)
@@ -244,7 +247,7 @@ CASES = {
 }
 
 
-QUICK = ("td3", "awac", "onestep")  # one of each kind; CQL's is built on SAC's
+QUICK = ("awac", "onestep")  # one of each kind; CQL's is built on SAC's, and TD3+BC is in test_corl.py
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,14 @@ MODEL = {  # of the behaviour, for the methods that stand on one
 }
 CASES = {name: dataclasses.replace(method.default, **SMALL) for name, method in METHODS.items()} | {
     "xql, as published": XQL(
-        normaliser="batch_max", value_updates=2, random_actions=2, value_layer_norm=True, huber=20.0, **SMALL
+        normaliser="batch_max",
+        clamp="above",
+        value_updates=2,
+        value_batch="same",
+        random_actions=2,
+        value_layer_norm=True,
+        huber=20.0,
+        **SMALL,
     ),
     "dt": DT(context=4, heads=2, timesteps=6, warm_up=10, **SMALL),
     "xql, its own weight": XQL(policy_weight="statistic", normaliser="none", max_gradient_norm=1.0, **SMALL),
@@ -58,6 +65,7 @@ CASES = {name: dataclasses.replace(method.default, **SMALL) for name, method in 
     "cql, as published, two tiles": CQL(
         penalty="published", square=1.0, warm_start=10, threshold=5.0, threshold_on="weighted_gap", samples=45, **SMALL
     ),
+    "cql, the previous policy": CQL(penalty="previous_policy", threshold=0.5, samples=3, **SMALL),
     "iql, dropout, policy afterwards": IQL(
         policy_dropout=0.1, policy_schedule="constant", reward_shift=-1.0, extract_after=0.4, **SMALL
     ),
@@ -288,6 +296,7 @@ LIVE = {  # every bound is met and every optional part is there, so that each nu
         policy_learning_rate=0.02,
         entropy_learning_rate=0.02,
         penalty="variance",
+        variance_prior="inverse",
         penalty_weight=0.5,
         samples=3,
         threshold=0.5,
@@ -365,8 +374,11 @@ def others(value, hint) -> list:
 
 
 ELSEWHERE = {  # where a setting is live, when the base above has no use for it
+    (XQL, "clamp"): XQL(normaliser="batch_max"),
+    **{(cls, "value_batch"): cls(value_updates=2) for cls in (XQL, KLXQL, IQL)},
     (Behaviour, "components"): Behaviour(model="mixture"),
     (Behaviour, "kl_weight"): Behaviour(model="vae"),
+    (CQL, "data_term"): CQL(samples=3),
     (EMaQ, "draws_ahead"): EMaQ(samples=3, critics=2, draws_ahead=8, **MODEL),
     (EMaQ, "redraw_every"): EMaQ(samples=3, critics=2, draws_ahead=8, redraw_every=2, **MODEL),
 }
@@ -389,6 +401,7 @@ LIVE_FIELDS = [
     pytest.param(cls, name, marks=[] if cls in QUICK_CLASSES and first_of_its_kind(cls, name) else [pytest.mark.slow])
     for cls in LIVE
     for name in field_types(cls)
+    if name != "preset"  # it says where settings came from
 ]
 
 
@@ -466,6 +479,8 @@ def test_settings_survive_json():
 def flags(settings) -> list[str]:
     found = []
     for name, value in to_json(settings).items():
+        if name == "preset":
+            continue
         flag = name.replace("_", "-")
         found += (
             ([f"--{flag}"] if value else [f"--no-{flag}"]) if isinstance(value, bool) else [f"--{flag}", str(value)]

@@ -6,6 +6,7 @@ import pytest
 
 from extremal.algorithms.iql import IQL
 from extremal.algorithms.onestep import Onestep
+from extremal.algorithms.settings import extraction
 from extremal.algorithms.xql import XQL
 from extremal.core.errors import ConfigError
 from extremal.core.types import Spec
@@ -41,6 +42,10 @@ def test_or_all_learn_at_once(settings):
     algorithm = dataclasses.replace(settings, extract_after=None, policy_schedule="cosine").algorithm(SPEC, updates=4)
     assert set(map(tuple, due(algorithm, 4).values())) == {(0, 1, 2, 3)}
     assert next(step for step in algorithm.steps if step.trains == "pi").optimiser.schedule.horizon == 4.0
+
+
+def test_the_share_is_rounded_down_and_none_lets_both_learn_at_once():
+    assert [extraction(share, 10) for share in (None, 0.7, 0.79, 0.99)] == [(0, None), (7, 7), (7, 7), (9, 9)]
 
 
 def test_the_policy_has_at_least_one_update():

@@ -3,6 +3,8 @@
 import dataclasses
 import re
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from extremal.algorithms import iql, xql
@@ -56,31 +58,118 @@ def transform(algorithm, kind):
 # ---- XQL ----------------------------------------------------------------------------------------------------------
 
 
+LOCOMOTION = [task for task in ROWS if task.endswith("v2")]
+KINDS = ("consistent", "tuned")
+
+
+def versions(task):
+    """What a row of Table 4 is registered as: as printed, and with the factor that the code of locomotion has."""
+    return ("paper", "code") if task in LOCOMOTION else ("paper",)
+
+
 def test_the_table_is_whole():
     assert len(ROWS) == 26
+    assert len(LOCOMOTION) == 9
     assert all(len(row) == 4 for row in ROWS.values())
-    assert {name for name in xql.PRESETS if not name.startswith("code/")} == {
-        f"{kind}/{task}" for kind in ("consistent", "tuned") for task in ROWS
+    assert {name for name in xql.PRESETS if not name.startswith("code/scripts/")} == {
+        f"{version}/{kind}/{task}" for kind in KINDS for task in ROWS for version in versions(task)
     }
 
 
 @pytest.mark.parametrize("task", ROWS)
-@pytest.mark.parametrize(("kind", "column"), [("consistent", 0), ("tuned", 1)])
-def test_xql_has_the_numbers_of_table_4(task, kind, column):
-    settings = preset("xql", f"{kind}/{task}")
-    found = settings.beta, settings.clip, settings.batch_size, settings.value_updates
-    assert found == tuple(float(pair[column]) for pair in ROWS[task])
-    assert settings.normaliser == "batch_max"  # App. D.3
-    assert (settings.random_actions, settings.huber, settings.max_gradient_norm) == (0, None, None)
+def test_xql_has_the_numbers_of_table_4(task):
+    for version in versions(task):
+        for column, kind in enumerate(KINDS):
+            settings = preset("xql", f"{version}/{kind}/{task}")
+            found = settings.beta, settings.clip, settings.batch_size, settings.value_updates
+            assert found == tuple(float(pair[column]) for pair in ROWS[task])
+            assert (settings.normaliser, settings.clamp) == ("batch_max", "both")  # App. D.3
+            assert (settings.random_actions, settings.huber, settings.max_gradient_norm) == (0, None, None)
+            assert "Grad Clip is read as the clip of z" in xql.PRESETS[f"{version}/{kind}/{task}"].source
+
+
+def test_the_factor_1000_of_locomotion_is_the_codes_alone():
+    for task in LOCOMOTION:
+        for kind in KINDS:
+            printed, coded = (xql.PRESETS[f"{version}/{kind}/{task}"] for version in ("paper", "code"))
+            assert printed.settings.reward_range == 1.0
+            assert coded.settings == dataclasses.replace(printed.settings, reward_range=1000.0)
+            assert "Table 1 cannot come of it" in printed.source
+            assert "1000, which is in the published code only" in coded.source
+
+
+# Names as they were before the factor had a name of its own; the settings are typed from what runs had recorded.
+COMMON = {"normaliser": "batch_max", "policy_schedule": "cosine"}
+RECORDED = {
+    "consistent/hopper-medium-v2": COMMON
+    | {"beta": 2.0, "clip": 7.0, "inverse_temperature": 3.0, "reward_range": 1000.0},
+    "tuned/halfcheetah-medium-expert-v2": COMMON
+    | {"beta": 1.0, "clip": 5.0, "inverse_temperature": 3.0, "reward_range": 1000.0, "batch_size": 1024},
+    "tuned/antmaze-medium-diverse-v0": COMMON
+    | {"beta": 0.6, "clip": 7.0, "reward_shift": -1.0, "value_layer_norm": True, "value_updates": 4},
+    "consistent/door-human-v0": COMMON | {"beta": 5.0, "clip": 7.0, "inverse_temperature": 0.5, "policy_dropout": 0.1},
+}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_name_of_before_finds_the_settings_of_before(name):
+    assert preset("xql", name) == xql.XQL(**RECORDED[name])
+
+
+def test_every_name_of_before_is_known_and_none_is_of_two_presets():
+    older = [name for known in xql.PRESETS.values() for name in known.also]
+    assert sorted(older) == sorted(
+        [f"{kind}/{task}" for kind in KINDS for task in ROWS] + [f"code/{t}" for t in SCRIPTS]
+    )
+    assert not set(older) & set(xql.PRESETS)
+    for name in older:
+        task, factor = name.split("/")[-1], preset("xql", name).reward_range
+        assert factor == (1000.0 if task in LOCOMOTION else None), name
+
+
+# The scripts of the published code: beta, clip, batch size, V updates, uniform actions.
+SCRIPTS = {
+    "halfcheetah-medium-replay-v2": (1, 5, 256, 1, 0),
+    "halfcheetah-medium-expert-v2": (1, 5, 1024, 1, 0),
+    "hopper-medium-v2": (5, 7, 1024, 1, 0),
+    "hopper-medium-replay-v2": (2, 7, 256, 1, 0),
+    "hopper-medium-expert-v2": (2, 7, 1024, 1, 1),
+    "walker2d-medium-v2": (10, 7, 1024, 1, 0),
+    "walker2d-medium-replay-v2": (5, 5, 1024, 1, 0),
+    "walker2d-medium-expert-v2": (2, 5, 256, 1, 0),
+    "antmaze-umaze-v0": (2, 7, 256, 1, 0),
+    "antmaze-umaze-diverse-v0": (5, 7, 256, 1, 1),
+    "antmaze-medium-play-v0": (0.8, 5, 256, 1, 0),
+    "antmaze-medium-diverse-v0": (0.6, 7, 256, 4, 0),
+    "antmaze-large-play-v0": (0.6, 5, 1024, 1, 0),
+    "antmaze-large-diverse-v0": (0.55, 5, 1024, 1, 0),
+    "kitchen-complete-v0": (2, 7, 1024, 1, 0),
+    "kitchen-partial-v0": (5, 7, 1024, 1, 0),
+    "kitchen-mixed-v0": (8, 7, 1024, 1, 0),
+    "pen-human-v0": (8, 5, 1024, 1, 1),
+}
+
+
+def test_no_script_goes_unchecked():
+    assert {name for name in xql.PRESETS if name.startswith("code/scripts/")} == {f"code/scripts/{t}" for t in SCRIPTS}
+
+
+@pytest.mark.parametrize("task", SCRIPTS)
+def test_xqls_scripts_have_their_numbers_and_what_their_code_does(task):
+    found = preset("xql", f"code/scripts/{task}")
+    numbers = found.beta, found.clip, found.batch_size, found.value_updates, found.random_actions
+    assert numbers == SCRIPTS[task]
+    assert (found.normaliser, found.clamp, found.value_batch) == ("batch_max", "above", "same")
+    assert (found.huber, found.value_layer_norm) == (20.0, True)
+    assert found.policy_schedule == ("constant" if task.startswith("antmaze") else "cosine")
 
 
 @pytest.mark.parametrize("task", ROWS)
 def test_the_rest_of_xql_is_iqls(task):
     benchmark = {"antmaze": "antmaze-v0", "kitchen": "kitchen-v0"}.get(task.split("-")[0])
-    benchmark = benchmark or ("locomotion-v2" if task.endswith("v2") else "adroit-v0")
-    theirs = preset("iql", f"{'code' if benchmark == 'locomotion-v2' else 'paper'}/{benchmark}")
-    for kind in ("consistent", "tuned"):
-        ours = preset("xql", f"{kind}/{task}")
+    benchmark = benchmark or ("locomotion-v2" if task in LOCOMOTION else "adroit-v0")
+    for version, kind in ((version, kind) for version in versions(task) for kind in KINDS):
+        ours, theirs = preset("xql", f"{version}/{kind}/{task}"), preset("iql", f"{version}/{benchmark}")
         same = ("inverse_temperature", "max_weight", "policy_weight", "learning_rate", "policy_schedule", "discount")
         same += ("policy_dropout", "target_rate", "critics", "width", "depth", "reward_range", "reward_shift")
         for field in (*same, "normalise_observation"):
@@ -126,6 +215,8 @@ PAPER_CQL = (
     | {"penalty": "log_sum_exp", "samples": 10, "square": 0.5, "data_term": True, "threshold_on": "gap"}
     | {"policy_learning_rate": 3e-5, "backup": "policy", "warm_start": 0, "gap_floor": None, "reward_scale": None}
 )
+RHO = PAPER_CQL | {"penalty": "previous_policy"}
+VAR = PAPER_CQL | {"penalty": "variance", "penalty_weight": 5.0, "threshold": None, "variance_radius": 1.0}
 PUBLISHED_CQL = (
     PAPER_CQL
     | {"penalty": "published", "square": 1.0, "penalty_weight": 5.0, "policy_learning_rate": 1e-4, "depth": 3}
@@ -160,7 +251,12 @@ TABLES = {  # what a paper's table or a published script prints
     ("cql", "paper/kitchen"): PAPER_CQL | {"penalty_weight": 1.0, "threshold": 5.0},
     ("cql", "paper/adroit"): PAPER_CQL | {"penalty_weight": 1.0, "threshold": 5.0},
     ("cql", "paper/fixed"): PAPER_CQL | {"penalty_weight": 5.0, "threshold": None},
-    ("cql", "paper/equation-1"): PAPER_CQL | {"penalty_weight": 1.0, "threshold": 10.0, "data_term": False},
+    ("cql", "paper/equation-1"): PAPER_CQL | {"penalty_weight": 5.0, "threshold": None, "data_term": False},
+    ("cql", "paper/rho-locomotion"): RHO | {"penalty_weight": 1.0, "threshold": 10.0},
+    ("cql", "paper/rho-kitchen"): RHO | {"penalty_weight": 1.0, "threshold": 5.0},
+    ("cql", "paper/rho-adroit"): RHO | {"penalty_weight": 1.0, "threshold": 5.0},
+    ("cql", "paper/variance"): VAR | {"variance_prior": "uniform"},
+    ("cql", "paper/variance-inverse"): VAR | {"variance_prior": "inverse"},
     ("cql", "code/locomotion"): PUBLISHED_CQL | {"threshold": None, "reward_scale": None, "reward_shift": None},
     ("cql", "code/antmaze"): PUBLISHED_CQL
     | {"threshold": 5.0, "threshold_on": "weighted_gap", "reward_scale": 4.0, "reward_shift": -0.5 * 4.0}
@@ -220,6 +316,10 @@ TABLE_3 = {
     "behaviour_prefix_width": 128,
     "behaviour_bins": 80,
 }
+# App. H.1: encoder and decoder of 3 hidden layers of 1024, a KL weight of 0.5; the rest is Table 2.
+VAE_H1 = {"behaviour_model": "vae", "behaviour_width": 1024, "behaviour_depth": 3, "behaviour_kl_weight": 0.5}
+TABLE_2_VAE = {name: value for name, value in TABLE_2.items() if name not in MODEL_G1} | VAE_H1
+TABLE_2_VAE |= {"behaviour_learning_rate": 5e-4}
 VAE = {"behaviour_model": "vae", "behaviour_width": 750, "behaviour_depth": 2, "behaviour_kl_weight": 0.5}
 SCRIPT_OF_BRAC = {"learning_rate": 1e-3, "policy_learning_rate": 3e-4, "divergence": "kl", "divergence_weight": 0.1} | {
     "threshold": None,
@@ -236,6 +336,9 @@ SCRIPT_OF_BRAC = {"learning_rate": 1e-3, "policy_learning_rate": 3e-4, "divergen
 BCQ_OF_WU = {"samples": 10, "acting_samples": 10}
 ON_BEHAVIOUR = {
     ("emaq", "paper/mujoco"): TABLE_2 | {"learning_rate": 1e-4, "target": "max", "acting": "mixed", "distilled": False},
+    ("emaq", "paper/vae"): TABLE_2_VAE | {"learning_rate": 1e-4, "target": "max", "acting": "mixed"},
+    ("bcq", "emaq/vae"): TABLE_2_VAE | BCQ_OF_WU | {"learning_rate": 1e-4, "policy_learning_rate": 5e-4},
+    ("bear", "emaq/vae"): TABLE_2_VAE | {"learning_rate": 1e-3, "policy_learning_rate": 3e-5},
     ("emaq", "paper/ablation"): TABLE_2 | {"learning_rate": 1e-4, "batch_size": 100},
     ("emaq", "paper/kitchen-antmaze-adroit"): TABLE_3 | {"learning_rate": 1e-4},
     ("bcq", "emaq/mujoco"): TABLE_2 | BCQ_OF_WU | {"learning_rate": 1e-4, "policy_learning_rate": 5e-4},
@@ -275,6 +378,27 @@ def test_emaq_bcq_and_bear_share_one_model_as_in_the_papers_comparison():
     other = preset("emaq", "paper/kitchen-antmaze-adroit").fits()
     assert other == preset("bcq", "emaq/kitchen-antmaze-adroit").fits()
     assert shared != other == preset("bear", "emaq/kitchen-antmaze-adroit").fits()
+
+    vae = preset("emaq", "paper/vae").fits()
+    assert shared != vae == preset("bcq", "emaq/vae").fits() == preset("bear", "emaq/vae").fits()
+
+
+def test_a_model_of_the_behaviour_alone_is_the_one_that_emaq_stands_on():
+    names = set(method("emaq").presets) - {"paper/ablation"}  # which has the model of paper/mujoco
+    assert set(method("behaviour").presets) == names
+    for which in names:
+        assert preset("behaviour", which) == preset("emaq", which).behaviour
+
+
+def test_the_vae_of_app_h_by_its_shapes():
+    """3 hidden layers of 1024 each way, twice as many latents as the action has entries; drawn from within 0.5."""
+    model = preset("emaq", "paper/vae").behaviour.network(jax.random.key(0), 17, 6)
+    sizes = lambda mlp: [layer.weight.shape for layer in mlp.layers]  # noqa: E731
+    assert sizes(model.encoder) == [(17 + 6, 1024), (1024, 1024), (1024, 1024), (1024, 2 * 12)]
+    assert sizes(model.decoder) == [(17 + 12, 1024), (1024, 1024), (1024, 1024), (1024, 6)]
+    latents = model(jnp.zeros((2, 17))).latents(jax.random.key(1), 50)
+    assert latents.shape == (50, 2, 12)
+    assert float(jnp.max(jnp.abs(latents))) == 0.5
 
 
 @pytest.mark.parametrize("settings", [EMaQ(distilled=True), BRAC(divergence="kl")])
@@ -324,10 +448,11 @@ def test_every_preset_of_the_implicit_family_reaches_its_steps(name, which):
         assert steps["pi"].optimiser.schedule.horizon == 1000
     else:
         assert steps["pi"].optimiser.schedule is None
-        assert which.startswith("code/antmaze")
+        assert which.startswith("code/scripts/antmaze")
     if name == "xql":
         statistic = steps["v"].objective.statistic
         assert (statistic.beta, statistic.clip, statistic.batch_max) == (settings.beta, settings.clip, True)
+        assert (statistic.clamp, steps["v"].fresh) == (("above", False) if "/scripts/" in which else ("both", True))
         assert "log_weight" not in steps
     else:
         assert steps["v"].objective.statistic.expectile == settings.expectile
@@ -336,5 +461,7 @@ def test_every_preset_of_the_implicit_family_reaches_its_steps(name, which):
 def test_an_unknown_preset_or_method_is_answered_with_the_nearest():
     with pytest.raises(ConfigError, match="tuned/hopper-medium-v2"):
         preset("xql", "tuned/hopper-medium")
+    with pytest.raises(ConfigError, match="paper/consistent/hopper-medium-v2"):
+        preset("xql", "paper/consistent/hopper-medium")
     with pytest.raises(ConfigError, match="did you mean 'xql'"):
         preset("xqll", "tuned/hopper-medium-v2")

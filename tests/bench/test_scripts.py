@@ -13,6 +13,8 @@ SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 ASKED = {
     "engine": ["--updates", "2", "--rounds", "1", "--widths", "8", "--replicas", "1"],
     "methods": ["--updates", "2", "--rounds", "1", "--methods", "xql", "cql"],
+    "libraries": ["--updates", "2", "--rounds", "1", "--methods", "bc", "--widths", "8"],
+    "products": ["--rounds", "1"],
     "emaq": ["--rounds", "1", "--samples", "2", "--critics", "1"],
 }
 

@@ -89,6 +89,10 @@ def test_steps_share_a_batch_and_a_repeated_one_draws_afresh():
     alone = algorithm(step("a"), step("b"))
     _, single = alone.update(alone.init(KEY), Rows(), KEY, 0)
     assert metrics["a/batch"] == single["a/batch"] == single["b/batch"] != metrics["b/batch"]
+    same = algorithm(step("a"), step("b", repeat=3, fresh=False))
+    state, again = same.update(same.init(KEY), Rows(), KEY, 0)
+    assert again["b/batch"] == single["b/batch"]
+    assert float(state.online.b) == 5.5 + 4.5 / 2**3  # half of the way from 10 to 5.5, three times
     moved = algorithm(step("a", repeat=2))
     state, _ = moved.update(moved.init(KEY), Rows(), KEY, 0)
     assert float(state.online.a) == 7.75  # half of the way, twice
@@ -105,6 +109,15 @@ class RowMean:
             "rows": jnp.float32(len(batch.reward)),
         }
         return 0.5 * jnp.mean((online.a - batch.reward) ** 2), seen
+
+
+def test_updates_on_one_batch_have_its_draws_too():
+    def drawn(**given):
+        step = Step(trains="a", objective=RowMean(), optimiser=SGD(learning_rate=0.5), **given)
+        recipe = Algorithm(networks=Numbers(), steps=(step,), slow={}, sampler=Transitions(size=4))
+        return float(recipe.update(recipe.init(KEY), Rows(), KEY, 0)[1]["a/drawn"])
+
+    assert drawn(repeat=3, fresh=False) == drawn() != drawn(repeat=3)
 
 
 def test_a_batch_taken_in_tiles_has_the_slope_of_the_whole_and_a_key_for_each():
@@ -200,6 +213,15 @@ def test_measuring_updates_nothing_and_reports_what_training_would():
     assert float(found["b/loss"]) == 40.5
     assert float(found["b/earlier"]) == 4.0
     assert (float(state.online.a), float(state.online.b)) == (1.0, 10.0)
+
+
+def test_a_hard_copy_that_is_behind_is_the_network_of_one_update_ago():
+    recipe = algorithm(step("a"), slow={"a": Polyak(rate=1.0, behind=True), "b": Polyak(rate=1.0)})
+    state, found = recipe.init(KEY), []
+    for index in range(3):
+        state, _ = recipe.update(state, Rows(), KEY, index)
+        found.append((float(state.target["a"]), float(state.online.a)))
+    assert found == [(1.0, 5.5), (5.5, 7.75), (7.75, 8.875)]
 
 
 @pytest.mark.parametrize(("steps", "slow"), [((step("a"), step("c")), {}), ((step("a"),), {"c": Polyak(rate=0.1)})])

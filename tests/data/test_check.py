@@ -57,7 +57,7 @@ def test_figures_are_those_of_the_log():
     data = Dataset.from_episodes(episodes, card=Card(action_low=(-1.0, -9.0), action_high=(1.0, 9.0)))
     figures = json.loads(json.dumps(check_dataset(data.device()).to_json(), allow_nan=False))["figures"]
     assert (figures["rows"], figures["episodes"], figures["hash"]) == (1500, 6, data.hash())
-    assert figures["ends"] == {"terminated": 3, "truncated": 3, "neither": 0}
+    assert figures["ends"] == {"terminated": 3, "truncated": 3, "neither": 0, "cut": 0}
     assert figures["return"]["mean"] == pytest.approx(data.returns.mean())
     assert figures["length"]["median"] == 275
     assert sum(figures["reward"]["histogram"]["counts"]) == 1500

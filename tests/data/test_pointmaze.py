@@ -24,6 +24,32 @@ def stream(data):
     return np.concatenate([data.observation[data.slot], data.observation[-1:]]), data.action
 
 
+def test_the_controller_pushes_to_the_next_waypoint_and_says_when_it_is_there():
+    """From (3, 1) to the goal at (1, 1) the way is around the wall; waypoints but the last are moved by -U(0, 0.2)."""
+    controller = pointmaze.Controller(layout("umaze"), np.random.default_rng(5))
+    moved = -0.2 * np.random.default_rng(5).random((6, 2))
+    way = np.asarray([(3, 2), (3, 3), (2, 3), (1, 3), (1, 2), (1, 1)], float)
+    way[:-1] += moved[:-1]
+    push = lambda at, to, speed: np.clip(10 * (to - at) - speed, -1.0, 1.0)  # noqa: E731
+
+    speed, first = np.asarray([0.3, -0.2]), way[0] - (0.02, 0.03)
+    for at, to in (
+        (np.asarray([3.0, 1.0]), way[0]),
+        (way[0] - (0.06, -0.15), way[0]),
+        (first, way[0]),
+        (first, way[0]),  # there, and at rest: from now on the next
+        (first, way[1]),
+    ):
+        x, y, there = controller.act([*at, *speed], (1.0, 1.0))
+        assert not there
+        np.testing.assert_allclose([x, y], push(at, to, speed), atol=1e-12)
+    goal = np.asarray([1.04, 0.97])
+    assert not controller.act([*goal, *speed], (1.0, 1.0))[2]  # still fast
+    x, y, there = controller.act([*goal, *speed], (1.0, 1.0))
+    assert there
+    np.testing.assert_allclose([x, y], push(goal, np.ones(2), speed), atol=1e-12)
+
+
 def test_the_variants_are_readings_of_one_trajectory(variants):
     for data in variants.values():
         for one, other in zip(stream(data), stream(variants["sparse"]), strict=True):

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from extremal.core.errors import DataError
-from extremal.evaluation.statistics import Summary, band, grouped_interval, interval, iqm, summarise
+from extremal.evaluation.statistics import Summary, band, grouped_error, grouped_interval, interval, iqm, summarise
 
 
 def test_iqm_is_the_trimmed_mean_where_a_quarter_is_whole():
@@ -122,3 +122,25 @@ def test_a_group_counts_by_its_rows_and_one_group_has_no_interval():
     assert found is not None
     assert (float(found[0]), float(found[1])) == (0.0, 4.0)
     assert grouped_interval([1.0, 2.0], [5, 5]) is None
+
+
+def test_the_error_of_a_mean_over_groups_is_that_of_their_means():
+    """Rows that are the same within their group tell no more than the groups do."""
+    means = np.array([0.3, 1.9, 0.7, 1.1])
+    values, group = np.repeat(means, 50), np.repeat([4, 7, 8, 20], 50)
+    assert grouped_error(values, group) == pytest.approx(means.std(ddof=1) / 2.0)
+    assert grouped_error(values, np.zeros(200)) is None
+    alone = np.random.default_rng(0).exponential(size=400)
+    assert grouped_error(alone, np.arange(400)) == pytest.approx(alone.std(ddof=1) / 20.0)
+
+
+def test_the_error_of_a_mean_over_groups_is_what_new_groups_make_of_it():
+    """Over 400 draws of 30 groups of unequal sizes."""
+    random = np.random.default_rng(1)
+    found, told = [], []
+    for _ in range(400):
+        group = np.repeat(np.arange(30), random.integers(1, 20, size=30))
+        values = random.exponential(size=30)[group] + 0.5 * random.normal(size=len(group))
+        found.append(values.mean())
+        told.append(grouped_error(values, group))
+    assert np.mean(told) == pytest.approx(np.std(found), rel=0.15)

@@ -33,8 +33,8 @@ def test_values_take_the_place_of_defaults():
         ({"width": 8.0}, "'width' is 8.0, expected int"),
         ({"width": True}, "'width' is True, expected int"),
         ({"value_layer_norm": 1}, "'value_layer_norm' is 1, expected bool"),
-        ({"normaliser": "mean"}, "'normaliser' is 'mean', expected 'none' or 'running' or 'batch_max'"),
-        ({"normaliser": None}, "expected 'none' or 'running' or 'batch_max'"),
+        ({"normaliser": "mean"}, "'normaliser' is 'mean', expected 'others' or 'running' or 'none' or 'batch_max'"),
+        ({"normaliser": None}, "expected 'others' or 'running' or 'none' or 'batch_max'"),
     ],
 )
 def test_a_wrong_field_or_value_is_told(values, words):

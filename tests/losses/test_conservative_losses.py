@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, optimize
 
-from extremal.losses.conservative import dual_ascent, log_mean_exp, robust_mean, sampled_log_sum_exp
+from extremal.losses.conservative import dual_ascent, exponential_mean, robust_mean, sampled_log_sum_exp
 
 Q = jnp.asarray([[0.0], [1.0], [3.0]])
 
@@ -65,13 +65,29 @@ def test_equal_qs_have_a_finite_slope():
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(q=st.lists(st.floats(-20.0, 20.0, width=32), min_size=2, max_size=6))
-def test_c8_the_slope_of_log_mean_exp_is_the_softmax(q):
-    """C8: the weights of CQL(rho) are those of rho exp(Q), of which the samples are the rho."""
+def test_c8_the_exponential_mean_is_eq_7_and_its_slope_that_of_log_mean_exp(q):
+    """C8: Eq. (7) as printed, E_rho Q exp(Q) / Z, of which the samples are the rho; the mu that is best against Q stays."""
     q = jnp.asarray(q, jnp.float32)[:, None]
-    slope = jax.grad(lambda q: log_mean_exp(q).sum())(q)
-    np.testing.assert_allclose(slope[:, 0], jax.nn.softmax(q[:, 0]), atol=1e-6)
-    wide = np.asarray(q, np.float64)
-    np.testing.assert_allclose(log_mean_exp(q), np.log(np.mean(np.exp(wide - wide.max()), 0)) + wide.max(), atol=1e-5)
+    rho = jnp.arange(1.0, len(q) + 1.0)[:, None] / (len(q) * (len(q) + 1) / 2)
+    wide, prior = np.asarray(q, np.float64), np.asarray(rho, np.float64)
+    for weight, share in ((None, np.ones_like(wide)), (rho, prior)):
+        tilted = share * np.exp(wide - wide.max())
+        tilted /= tilted.sum(0)  # the slope of log E_rho exp(Q)
+        np.testing.assert_allclose(exponential_mean(q, weight), (tilted * wide).sum(0), rtol=1e-5, atol=1e-5)
+    slope = jax.grad(lambda q: exponential_mean(q, rho).sum())(q)
+    np.testing.assert_allclose(slope, tilted, atol=1e-6)
+
+
+def test_eq_9_with_a_prior_that_is_the_inverse_of_the_data():
+    """P-hat in proportion to 1 / D-hat, for Q = (0, 1, 3) that are logged as (1/2, 1/3, 1/6)."""
+    logged = np.array([1 / 2, 1 / 3, 1 / 6])
+    share = (1 / logged) / (1 / logged).sum()  # (2, 3, 6) / 11
+    np.testing.assert_allclose(share, np.array([2, 3, 6]) / 11)
+    found = robust_mean(Q, radius=0.25, weight=jnp.asarray(share, jnp.float32)[:, None])
+    mean, square = 21 / 11, 57 / 11  # (3 + 18) / 11 and (3 + 54) / 11
+    assert float(found[0]) == pytest.approx(mean + 0.5 * math.sqrt(square - mean**2), rel=1e-6)
+    even = robust_mean(Q, radius=0.25, weight=jnp.full((3, 1), 1 / 3))
+    np.testing.assert_allclose(even, robust_mean(Q, radius=0.25), rtol=1e-6)
 
 
 @pytest.mark.parametrize("slack", [-2.0, 0.0, 3.0])

@@ -51,6 +51,10 @@ def test_b2_mmd_of_two_normals():
     assert float(mmd(grid, grid + 1.0)[0]) == pytest.approx(B2, rel=0.005)
 
 
+def test_an_estimate_below_nothing_counts_as_nothing():
+    np.testing.assert_allclose(root(jnp.asarray([-0.5, -1e-9, 0.0, 0.25])), [1e-3, 1e-3, 1e-3, 0.500001], rtol=1e-6)
+
+
 @pytest.mark.parametrize("unbiased", [False, True])
 def test_b2_the_mean_of_few_samples_has_the_bias_that_is_told(unbiased):
     """5 samples of each, many times: within 4 standard errors; the bias of all pairs is 0.4 of the MMD here."""

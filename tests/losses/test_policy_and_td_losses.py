@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from extremal.distributions import Gaussian
-from extremal.losses.policy import advantage_weight, cloning
+from extremal.losses.policy import advantage_weight, batch_softmax_weight, cloning
 from extremal.losses.td import td_target
 from extremal.losses.value import gumbel_regression
 
@@ -40,6 +40,14 @@ def test_advantage_weight_is_the_bounded_exponential(advantage, temperature, bou
     weight = advantage_weight(jnp.float32(advantage), inverse_temperature=temperature, max_weight=bound)
     expected = np.exp(min(temperature * advantage, np.log(bound)))
     np.testing.assert_allclose(weight, expected, rtol=2e-4, atol=1e-30)
+
+
+def test_the_batch_softmax_is_the_exponential_over_its_mean():
+    """At 2 and advantages of 0, log 2 and log 3 over two: 1, 2 and 3, over 2; whatever all rows share drops out."""
+    advantage = jnp.log(jnp.asarray([1.0, 2.0, 3.0])) / 2
+    for shared in (0.0, -70.0, 70.0):
+        weight = batch_softmax_weight(advantage + shared, inverse_temperature=2.0)
+        np.testing.assert_allclose(weight, [0.5, 1.0, 1.5], rtol=1e-4)
 
 
 def test_the_weight_of_advantages_is_the_soft_policy_of_the_bandit():

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special
 
-from extremal.losses.value import batch_max_gumbel_regression, expectile_regression, gumbel_regression
+from extremal.losses.value import (
+    batch_max_gumbel_regression,
+    density_ratio,
+    expectile_regression,
+    gumbel_regression,
+    kl_ball_regression,
+)
 
 SAMPLES = 8
 
@@ -56,6 +62,17 @@ def test_batch_max_golden_values_and_gradients():
     np.testing.assert_allclose(low, [5.57189894, 3.08616127], rtol=2e-6)
     far = batch_max_gumbel_regression(jnp.asarray([-50.0, 50.0]), beta=1.0, clip=7.0)  # z = -7, 7; the peak is 7
     np.testing.assert_allclose(far, [0.00547212, 0.99270495], rtol=2e-6)
+
+
+def test_batch_max_clamped_from_above_alone():
+    """By hand: z = -50 stays, its slope is -exp(-7); beyond 7 nothing changes; within the clip both clamps are one loss."""
+    loss = lambda e: batch_max_gumbel_regression(e, beta=1.0, clip=7.0, from_below=False)  # noqa: E731
+    error = jnp.asarray([-50.0, 50.0])
+    np.testing.assert_allclose(loss(error), [0.04468222, 0.99270495], rtol=2e-6)  # (50 - 1) exp(-7), 1 - 8 exp(-7)
+    slope = jax.grad(lambda e: jnp.sum(loss(e)))(error)
+    np.testing.assert_allclose(slope, [-0.00091188, 0.0], rtol=2e-5, atol=1e-9)
+    within = jnp.asarray([-6.5, -1.0, 3.0])
+    np.testing.assert_array_equal(loss(within), batch_max_gumbel_regression(within, beta=1.0, clip=7.0))
 
 
 def test_expectile_golden_values_and_gradients():
@@ -163,14 +180,15 @@ def test_the_clamp_of_the_paper_has_a_dead_zone():
     assert float(jax.grad(loss)(94.0)) != 0.0
 
 
-@pytest.mark.parametrize("size", [1e2, 1e3, 1e4])
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
-def test_float32_stays_finite_far_out(size, sign):
-    error = jnp.asarray([sign * size], jnp.float32)
+@pytest.mark.parametrize("clip", [5.0, 10.0, 50.0, 1e4, np.inf])
+def test_float32_stays_finite_far_out_whatever_the_clip(clip, sign):
+    error = sign * jnp.asarray([1e2, 1e3, 1e4], jnp.float32)
     for loss in (
-        lambda e: gumbel_regression(e, beta=1.0, clip=5.0).sum(),
-        lambda e: gumbel_regression(e, beta=1.0, clip=7.0).sum(),
-        lambda e: batch_max_gumbel_regression(e, beta=1.0, clip=7.0).sum(),
+        lambda e: gumbel_regression(e, beta=1.0, clip=clip).sum(),
+        lambda e: batch_max_gumbel_regression(e, beta=1.0, clip=clip).sum(),
+        lambda e: kl_ball_regression(e, beta=1.0, kappa=0.4, clip=clip).sum(),
+        lambda e: density_ratio(e, beta=1.0, clip=clip).sum(),
         lambda e: expectile_regression(e, expectile=0.9).sum(),
     ):
         value, slope = jax.value_and_grad(loss)(error)
@@ -179,9 +197,26 @@ def test_float32_stays_finite_far_out(size, sign):
         assert np.isfinite(slope).all()
 
 
-def test_without_a_clip_the_loss_is_the_paper_s_until_float32_overflows():
-    assert not np.isfinite(gumbel_regression(jnp.float32(100.0), beta=1.0))
-    assert float(gumbel_regression(jnp.float32(3.0), beta=1.0)) == pytest.approx(np.exp(3.0) - 4.0, rel=1e-6)
+def test_far_out_the_slope_still_points_to_q():
+    """V is raised towards a Q above it and lowered towards one below it, however far."""
+    slope = jax.vmap(jax.grad(lambda e: gumbel_regression(e, beta=1.0)))
+    below, above = (np.asarray(slope(sign * jnp.asarray([1e2, 1e3, 1e4], jnp.float32))) for sign in (-1.0, 1.0))
+    np.testing.assert_array_equal(below, -1.0)
+    assert (above > 1e30).all()
+
+
+def test_without_a_clip_the_loss_is_the_paper_s_as_far_as_float32_goes():
+    z = np.array([3.0, 40.0, 75.0])
+    loss = gumbel_regression(jnp.asarray(z, jnp.float32), beta=1.0)
+    np.testing.assert_allclose(loss, np.exp(z) - z - 1.0, rtol=1e-5)
+
+
+def test_a_density_ratio_is_the_slope_of_the_loss_and_bounded():
+    error = jnp.asarray([-3.0, 0.0, 2.0, 40.0])
+    ratio = density_ratio(error, beta=2.0, clip=5.0)
+    np.testing.assert_allclose(ratio, np.exp([-1.5, 0.0, 1.0, 5.0]), rtol=1e-6)
+    slope = jax.vmap(jax.grad(lambda e: gumbel_regression(e, beta=2.0, clip=5.0)))(error)
+    np.testing.assert_allclose(2.0 * slope, ratio - 1.0, rtol=1e-6, atol=1e-7)
 
 
 # ---- expectiles ---------------------------------------------------------------------------------------------------

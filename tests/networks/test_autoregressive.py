@@ -11,7 +11,9 @@ from scipy import stats
 from extremal.core.optimiser import Adam, Cosine, descend
 from extremal.core.types import Batch
 from extremal.networks import conditional
-from extremal.networks.autoregressive import Autoregressive
+from extremal.networks.autoregressive import Autoregressive, BinnedActions
+from extremal.networks.conditional import Conditional
+from extremal.networks.layers import Linear
 from extremal.objectives.policy import Cloning
 
 KEY = jax.random.key(0)
@@ -36,6 +38,21 @@ def shares(distribution, action):
     z = np.asarray(logits(distribution, action), np.float64)
     share = np.exp(z - z.max(axis=-1, keepdims=True))
     return share / share.sum(axis=-1, keepdims=True)
+
+
+def test_the_density_is_the_share_of_each_bin_over_its_width():
+    """Shares 1 : 2 : 5 of three bins of width 2/3, and 4 : 3 : 1 of the second entry's; -1 and 1 are in the outermost."""
+
+    def entry(before, *share):
+        """No hidden unit is on: the logits are the last bias."""
+        last = Linear(weight=jnp.ones((1, 3)), bias=jnp.log(jnp.asarray(share)))
+        return Conditional(jnp.full((1, 1), -9.0), jnp.zeros((before, 1)), (), (last,))
+
+    actions = BinnedActions((entry(0, 1.0, 2.0, 5.0), entry(1, 4.0, 3.0, 1.0)))
+    for action, share in (([-1.0, 0.9], 1 * 1), ([-0.34, -0.9], 1 * 4), ([0.0, 0.32], 2 * 3), ([1.0, 7.0], 5 * 1)):
+        found = actions.log_prob(jnp.asarray([action]))
+        np.testing.assert_allclose(found, [np.log(share / 64 * 1.5**2)], rtol=1e-5)
+    np.testing.assert_allclose(actions.mode(), [[2 / 3, -2 / 3]], atol=1e-6)
 
 
 # ---- what depends on what -----------------------------------------------------------------------------------------

@@ -5,7 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from extremal.networks.heads import ALONE, BallValue, Critic, GaussianPolicy, Scalar, StateValue
+from extremal.networks.heads import (
+    ALONE,
+    BallValue,
+    Critic,
+    DeterministicPolicy,
+    GaussianPolicy,
+    Scalar,
+    StateValue,
+    TanhGaussianPolicy,
+)
 from extremal.networks.layers import MLP, NARROW, LayerNorm, Linear, product
 
 KEY = jax.random.key(0)
@@ -177,6 +186,17 @@ def test_policy_squashes_its_mean_and_bounds_its_deviation():
     np.testing.assert_array_equal(gaussian.log_std, np.broadcast_to(np.float32([-5.0, 0.3, 2.0]), (7, 3)))
     assert not np.allclose(policy(X, dropout=0.5, key=KEY).mean, gaussian.mean)
     np.testing.assert_array_equal(policy(X, dropout=0.5).mean, gaussian.mean)
+
+
+def test_a_squashed_policy_has_mean_and_deviation_of_the_state_the_latter_within_bounds():
+    out = np.asarray([[0.5, -3.0, -25.0, 4.0], [2.0, 0.1, -1.0, 0.5]], np.float32)
+    given = Linear(weight=jnp.asarray(out), bias=jnp.zeros(4))  # an observation picks a row
+    squashed = TanhGaussianPolicy(net=MLP(layers=(given,), norms=()))(jnp.eye(2))
+    np.testing.assert_allclose(squashed.mean, out[:, :2])
+    np.testing.assert_allclose(squashed.log_std, [[-20.0, 2.0], [-1.0, 0.5]])
+    np.testing.assert_allclose(squashed.mode(), np.tanh(out[:, :2]), rtol=1e-6)
+    alone = DeterministicPolicy(net=MLP(layers=(given,), norms=()))(jnp.eye(2))
+    np.testing.assert_allclose(alone.mode(), np.tanh(out), rtol=1e-6)
 
 
 def test_scalar_is_its_number():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from extremal.networks.transformer import Dropout, SequencePolicy
+from extremal.networks.transformer import Block, Dropout, SequencePolicy
 
 B, L, O, A, T = 3, 5, 4, 2, 9  # noqa: E741
 FIELDS = ("observation", "action", "return_to_go")
@@ -78,6 +78,32 @@ def test_steps_beyond_the_last_that_is_told_apart_are_one(pi, act):
     at = lambda first: act(pi, window() | {"timestep": window()["timestep"] + np.int32(first)}, False)  # noqa: E731
     np.testing.assert_array_equal(at(T - 1), at(T + 100))
     assert np.abs(at(T - 2) - at(T - 1)).max() > 1e-3
+
+
+def test_a_block_is_attention_and_a_hidden_layer_each_added_to_what_came_in():
+    """In NumPy, head by head; of the last two of three tokens, the second of which may not see the third."""
+    width, heads = 6, 2
+    block = jax.tree.map(lambda x: 8.0 * x, Block.init(jax.random.key(3), width, heads))
+    x = np.random.default_rng(0).normal(size=(1, 3, width))
+    seen = np.asarray([[True, True, False], [True, True, True]])
+
+    def norm(layer, x):
+        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
+        return x * np.asarray(layer.scale, float) + np.asarray(layer.offset, float)
+
+    linear = lambda layer, x: x @ np.asarray(layer.weight, float) + np.asarray(layer.bias, float)  # noqa: E731
+    inner = norm(block.attention_norm, x[0])
+    query, both, mixed = linear(block.query, inner[1:]), linear(block.key_value, inner), []
+    for head in range(heads):
+        own = slice(head * width // heads, (head + 1) * width // heads)
+        key, value = both[:, :width][:, own], both[:, width:][:, own]
+        weight = np.where(seen, np.exp(query[:, own] @ key.T / np.sqrt(width / heads)), 0.0)
+        mixed.append(weight / weight.sum(-1, keepdims=True) @ value)
+    expected = x[0, 1:] + linear(block.mix, np.concatenate(mixed, axis=1))
+    hidden = np.maximum(linear(block.hidden, norm(block.hidden_norm, expected)), 0.0)
+    expected = expected + linear(block.out, hidden)
+    found = block(jnp.asarray(x, jnp.float32), jnp.asarray(seen[None]), slice(1, None), Dropout(None, None, 0))
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_dropout_needs_a_key_and_changes_with_it(pi):

@@ -39,6 +39,7 @@ class Nets(NamedTuple):
     pi: Any
     log_alpha: Any = None
     log_penalty: Any = None
+    behaviour: Any = None
 
 
 def policy(observation: jax.Array) -> TanhGaussian:
@@ -91,10 +92,23 @@ def test_rho_var_and_the_policys_mean_against_their_integrals():
     total = draws.sum(1)  # [B, n]
     mean = PolicyMean(samples=n)(nets(0.5), nets(), BATCH, KEY)
     np.testing.assert_allclose(mean[0], 0.5 * total.mean(-1), atol=0.02)
-    rho = PreviousPolicy(samples=n)(nets(0.5), nets(), BATCH, KEY)
-    np.testing.assert_allclose(rho[1], np.log(np.exp(total).mean(-1)), atol=0.03)
+    rho = PreviousPolicy(samples=n)(nets(0.5), nets(), BATCH, KEY)  # of the second critic Q is the sum of the entries
+    np.testing.assert_allclose(rho[1], (total * np.exp(total)).mean(-1) / np.exp(total).mean(-1), atol=0.03)
     var = Variance(samples=n, radius=0.3)(nets(0.5, level=1.0), nets(), BATCH, KEY)
     np.testing.assert_allclose(var[0], 1.0 + math.sqrt(0.3 * 0.25 * 2 / 3), atol=0.02)  # uniform: variance 1/3 each
+
+
+def test_the_inverse_of_the_logged_density_is_the_prior():
+    """App. A: logged by a density in proportion to exp(-a) in each entry, the prior is in proportion to exp(a): mean coth 1 - 1."""
+
+    class Falling(NamedTuple):
+        def log_prob(self, action):
+            return -action.sum(-1)
+
+    target = nets(behaviour=lambda observation: Falling())
+    found = Variance(samples=20_000, radius=0.3, prior="inverse")(nets(0.5, level=1.0), target, BATCH, KEY)
+    mean, variance = 1 / math.tanh(1.0) - 1.0, 1.0 - 1.0 / math.sinh(1.0) ** 2
+    np.testing.assert_allclose(found[0], 1.0 + 0.5 * 2 * mean + math.sqrt(0.3 * 0.25 * 2 * variance), atol=0.02)
 
 
 def test_the_policy_that_is_pushed_down_is_the_last_updates():
@@ -135,16 +149,54 @@ def test_the_loss_is_the_weighted_gap_and_half_the_square():
     assert float(whole) == pytest.approx(square, rel=1e-5)
     pushed, metrics = fit(data_term=False)(online, target, BATCH, KEY, {})
     assert float(pushed) == pytest.approx(2.0 * (1.0 + 2.0) + 0.5 * square, rel=1e-5)  # Eq. 1: nothing pushes up
-    assert float(metrics["gap"]) == pytest.approx(1.5)
+    assert float(metrics["gap"]) == pytest.approx(0.0, abs=1e-6)  # which is told with what it leaves out
     floored, _ = fit(floor=0.7)(online, target, BATCH, KEY, {})
     assert float(floored) == pytest.approx(2.0 * (0.7 + 0.7) + 0.5 * square, rel=1e-5)
     uneven = jnp.asarray([[1.0, -3.0, 2.0, -9.0, 0.0], [0.0, 5.0, -2.0, -2.0, 0.0]])  # each row counts by itself
-    floored, metrics = fit(penalty=lambda *given: uneven, data_term=False, floor=-2.0)(online, target, BATCH, KEY, {})
+    floored, _ = fit(penalty=lambda *given: uneven, data_term=False, floor=-2.0)(online, target, BATCH, KEY, {})
+    assert float(floored) == pytest.approx(2.0 * (-1.0 / 5 + 1.0 / 5) + 0.5 * square, rel=1e-5)
+    above = uneven + jnp.asarray([[1.0], [2.0]])  # of critics that say 1 and 2
+    floored, metrics = fit(penalty=lambda *given: above, floor=-2.0)(online, target, BATCH, KEY, {})
     assert float(floored) == pytest.approx(2.0 * (-1.0 / 5 + 1.0 / 5) + 0.5 * square, rel=1e-5)
     assert float(metrics["gap"]) == pytest.approx(0.0, abs=1e-6)
     tuned = target._replace(log_penalty=Scalar(x=jnp.log(3.0)))
     heavier, _ = fit(data_term=False)(online, tuned, BATCH, KEY, {})
     assert float(heavier) == pytest.approx(3.0 * 2.0 * 3.0 + 0.5 * square, rel=1e-5)
+
+
+@pytest.mark.parametrize("data_term", [True, False])
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        LogSumExp(samples=3),
+        LogSumExp(samples=3, published=True),
+        PreviousPolicy(samples=3),
+        PolicyMean(samples=3),
+        Variance(samples=3, radius=0.5),
+    ],
+    ids=["H", "published", "rho", "policy", "variance"],
+)
+def test_the_gap_that_tunes_a_weight_is_blind_to_a_constant(penalty, data_term):
+    """So that no threshold on it holds Q itself: of Q + 100 it is that of Q, with the data term in the loss and without."""
+    gap = lambda level: fit(penalty=penalty, data_term=data_term)(  # noqa: E731
+        Nets(q=lambda o, a: jnp.stack([k * a.sum(-1) + level for k in (1.0, 2.0)]), pi=policy), nets(), BATCH, KEY, {}
+    )[1]["gap"]
+    assert float(gap(100.0)) == pytest.approx(float(gap(0.0)), abs=1e-3)
+    assert abs(float(gap(0.0))) > 0.05
+
+
+def test_what_follows_a_transition_is_of_the_present_policy_and_not_of_the_one_before():
+    """CQL(rho): the copy behind, `target.pi`, is lowered; the target of the Bellman error is Q of an action of `online.pi`."""
+    online, target = nets(1.0), nets(1.0)._replace(pi=lambda o: policy(o + 1.0))
+    seen = []
+
+    class Told:
+        def __call__(self, target, batch, key):
+            seen.append(target.pi(batch.observation).mean)
+            return jnp.zeros(ROWS)
+
+    fit(penalty=PreviousPolicy(samples=2), backup=Told())(online, target, BATCH, KEY, {})
+    np.testing.assert_array_equal(seen[0], policy(BATCH.observation).mean)
 
 
 def test_c5_the_tables_fixed_point_of_cql_h():

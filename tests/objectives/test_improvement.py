@@ -14,7 +14,13 @@ from extremal.core.record import record
 from extremal.distributions import Gaussian, TanhGaussian
 from extremal.networks.heads import Scalar
 from extremal.networks.table import PolicyTable
-from extremal.objectives.actor import DeterministicImprovement, RegularisedImprovement, SoftImprovement, TuneEntropy
+from extremal.objectives.actor import (
+    DeterministicImprovement,
+    RegularisedImprovement,
+    SoftCloning,
+    SoftImprovement,
+    TuneEntropy,
+)
 from extremal.objectives.policy import OwnAdvantageCloning
 from extremal.objectives.statistic import Gumbel
 from extremal.objectives.value import FitValue
@@ -81,6 +87,27 @@ def test_the_lower_critic_is_the_one_that_counts():
         assert fit(SoftImprovement(), networks, networks, batch([0.0]))[1]["q"] == pytest.approx(lower, abs=1e-5)
 
 
+def test_a_warm_start_goes_to_the_logged_actions_and_keeps_its_entropy():
+    """alpha log pi(a') - log pi(a) of tanh N(m, s): with u before tanh, log pi = -z^2 / 2 - log s - log(1 - tanh(u)^2)."""
+    m, s, alpha = 0.2, 0.5, 0.3
+    logged = np.asarray([0.9, -0.5, 0.1, 0.6])
+    pi = SquashedPolicy(mean=jnp.full(1, m), log_std=jnp.full(1, np.log(s)))
+    networks = Networks(pi=pi, q=None)
+    loss, metrics, slope = fit(SoftCloning(), networks, networks, batch(logged))
+
+    noise = np.asarray(jax.random.normal(KEY, (4, 1)), np.float64)[:, 0]
+    own = np.tanh(m + s * noise)
+    density = lambda z, action: -(z**2) / 2 - np.log(s) - np.log(2 * np.pi) / 2 - np.log(1 - action**2)  # noqa: E731
+    z = (np.arctanh(logged) - m) / s
+    expected = {"log_prob": density(noise, own).mean(), "cloned": density(z, logged).mean()}
+    assert metrics == pytest.approx(expected, rel=1e-4)
+    assert loss == pytest.approx(alpha * expected["log_prob"] - expected["cloned"], rel=1e-4)
+    in_mean = alpha * np.mean(2 * own) - np.mean(z / s)
+    in_log_std = alpha * np.mean(2 * own * s * noise - 1) - np.mean(z**2 - 1)
+    assert float(slope.pi.mean[0]) == pytest.approx(in_mean, rel=1e-4)
+    assert float(slope.pi.log_std[0]) == pytest.approx(in_log_std, rel=1e-4)
+
+
 @pytest.mark.parametrize(("log_prob", "sign"), [(-1.5, 1), (-2.5, -1), (-2.0, 0)])
 def test_the_weight_of_entropy_falls_where_there_is_more_than_asked_for(log_prob, sign):
     networks = Networks(pi=None, q=None)
@@ -119,6 +146,21 @@ def test_a3_td3bc_stands_between_the_logged_action_and_the_best(logged, weight):
         assert action != best or in_action == pytest.approx(0.0, abs=1e-9)
 
 
+def test_td3bc_divides_by_the_mean_magnitude_of_q_and_not_by_that_of_its_mean():
+    """Q = s a in the states 2, -1, 0.5: mean |Q| is 7/6 |a| and mean Q is a / 2."""
+    states, logged, action, cloning = np.asarray([2.0, -1.0, 0.5]), np.asarray([0.4, -0.2, 0.1]), 0.6, 2.5
+    q = TwoCritics(above=-5.0, function=lambda observation, action: observation[:, 0] * action[:, 0])
+    networks = Networks(pi=OneAction(action=jnp.full(1, action)), q=q)
+    rows = batch(logged, observation=states[:, None])
+    loss, metrics, slope = fit(DeterministicImprovement(cloning=cloning), networks, networks, rows)
+    values, apart = states * action, action - logged
+    scale = cloning / np.abs(values).mean()
+    assert abs(values.mean()) < 0.5 * np.abs(values).mean()
+    assert metrics == pytest.approx({"q": values.mean(), "distance": np.mean(apart**2)}, rel=1e-5)
+    assert loss == pytest.approx(-scale * values.mean() + np.mean(apart**2), rel=1e-5)
+    assert float(slope.pi.action[0]) == pytest.approx(-scale * states.mean() + 2 * apart.mean(), rel=1e-4)
+
+
 # ---- AWAC ---------------------------------------------------------------------------------------------------------
 
 LOGGED = np.asarray([0.0, 1.0, -0.5, 0.75])
@@ -141,7 +183,8 @@ def test_awac_clones_by_how_far_an_action_surpasses_the_policys_own(softmax, own
     assert (float(slope.q.x), float(slope.q.above)) == (0.0, 0.0)
     share = weight.sum() ** 2 / (weight**2).sum() / 4
     expected = {"log_prob": log_prob.mean(), "weight": weight.mean(), "advantage": advantage.mean()}
-    assert metrics == pytest.approx(expected | {"effective_share": share}, rel=1e-5)
+    expected |= {"effective_share": share} | ({} if softmax else {"at_bound": np.mean(weight >= 2.0)})
+    assert metrics == pytest.approx(expected, rel=1e-5)
     shifted = online._replace(q=TwoCritics(x=jnp.float32(20.0), above=jnp.float32(-0.5)))
     assert fit(objective, shifted, target, batch(LOGGED))[0] == pytest.approx(loss, rel=1e-4)
 

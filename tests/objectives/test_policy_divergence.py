@@ -180,6 +180,27 @@ def test_the_trained_line_of_wasserstein_is_as_steep_as_the_penalty_lets_it():
     assert float(told["excess"]) == pytest.approx(0.03**2, abs=5e-4)
 
 
+@record
+class Bowl:
+    """f(s, a) = 1.5 a^2, whose slope is 3 a."""
+
+    def __call__(self, observation, action):
+        return (1.5 * action[:, 0] ** 2)[None]
+
+
+def test_slopes_are_taken_at_places_between_an_action_of_each():
+    point = lambda at: Normal(mean=jnp.float32(at), log_std=-30.0, squashed=False)  # noqa: E731
+    online = Networks(pi=point(0.9), behaviour=point(-0.6), discriminator=Bowl())
+    objective = FitDiscriminator(divergence=Dual(form="wasserstein"), slope_weight=5.0)
+    loss, told = objective(online, online, batch(np.zeros(50)), KEY, {})
+    _, place = jax.random.split(KEY)
+    at = 0.9 - 1.5 * np.asarray(jax.random.uniform(place, (1, 50, 1)), np.float64)
+    excess = np.mean(np.maximum(np.abs(3 * at) - 1, 0.0) ** 2)
+    apart = 1.5 * (0.9**2 - 0.6**2)
+    assert float(told["excess"]) == pytest.approx(excess, rel=1e-4)
+    assert float(loss) == pytest.approx(5.0 * excess - apart, rel=1e-4)
+
+
 def test_the_penalty_keeps_the_dual_of_kl_flat_and_without_it_it_comes_near_to_kl():
     """KL = 0.3^2 / (2 0.2^2) = 1.125; what a critic with a slope of about 1 can tell of it is less."""
     _, free = fitted("kl", -0.3, 0.0, 1000)

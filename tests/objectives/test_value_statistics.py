@@ -66,6 +66,7 @@ def test_the_health_of_a_ball_is_that_of_its_density_ratio():
     nearer = head.at[1, 1].set(jnp.log(0.015))  # below twice the floor: h + kappa beta is not the value there
     assert float(BALL.health(Q, nearer)["at_floor"]) == 0.5
     assert Mean().health(Q, Q) == {}
+    assert (float(BALL.most), Mean().most) == (pytest.approx(np.exp(3.0)), None)
 
 
 def test_a_held_kl_leaves_v_at_the_soft_maximum():

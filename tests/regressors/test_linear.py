@@ -6,6 +6,7 @@ from scipy import special, stats
 from sklearn.exceptions import ConvergenceWarning
 
 from extremal.regressors import ExpectileRegressor, GumbelRegressor
+from extremal.regressors.functional import AsymmetricMean
 
 
 def soft_maximum(y, beta):
@@ -57,6 +58,8 @@ def test_expectiles_of_the_normal_distribution(level, exact):
 
 @pytest.mark.parametrize(("p", "level", "exact"), [(0.5, 0.9, 0.9), (0.1, 0.95, 0.678571)])
 def test_expectiles_of_a_coin(p, level, exact):
+    weight = np.float32([1.0 - p, p])
+    assert AsymmetricMean(expectile=level).constant(np.float32([0.0, 1.0]), weight) == pytest.approx(exact, abs=1e-5)
     model = ExpectileRegressor(level).fit(constant(2), [0.0, 1.0], sample_weight=[1.0 - p, p])
     assert model.predict([[3.0]]) == pytest.approx(exact, abs=1e-6)
 

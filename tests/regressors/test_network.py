@@ -80,7 +80,7 @@ def test_the_bounded_loss_is_the_plain_one_for_every_error_that_a_fit_can_have()
         np.testing.assert_array_equal(functional.bounded_loss(highest, jnp.asarray(weight)), functional.loss(highest))
         slope = jax.grad(lambda e: jnp.sum(functional.bounded_loss(e, jnp.asarray(weight))))(highest + 1e4)
         np.testing.assert_allclose(slope, (np.e / weight - 1.0) / 0.5, rtol=1e-12)
-        assert np.all(np.isinf(functional.loss(highest + 1e4)))
+        assert np.all(functional.loss(highest + 1e4) > 1e200)
 
 
 def test_a_far_outlier_overflows_nothing():

@@ -62,10 +62,27 @@ def test_the_integral_over_batches_agrees_with_batches(ratio, batch, low):
     assert bias.batch_max(ratio, batch, low=low) == pytest.approx(value, abs=4 * error)
 
 
+def test_a_batch_of_one_has_its_own_largest():
+    """(exp(z) - 1) exp(-max(z, -1)) of a single z, by adaptive quadrature between the clamps."""
+    v = bias.batch_max(2.0, 1)
+    slope = lambda x: np.expm1(2 * (x - v)) * np.exp(-max(2 * (x - v), -1.0)) * stats.norm.pdf(x)  # noqa: E731
+    assert integrate.quad(slope, v - 3.5, v + 3.5, limit=400, points=[v - 0.5])[0] == pytest.approx(0.0, abs=1e-5)
+
+
 def test_two_numbers_of_the_batch_maximum():
     """N(0, 1), beta = 1/3, 256 a batch: 1.27 by the paper's two clamps, 1.22 where the upper one alone is on."""
     assert bias.batch_max(3.0, 256) == pytest.approx(1.271, abs=6e-4)
     assert bias.batch_max(3.0, 256, low=-np.inf) == pytest.approx(1.218, abs=6e-4)
+
+
+def test_the_figure_has_these_values_and_draws_that_agree():
+    numbers = bias.compute(ratios=(1.0, 3.0), batches=(256,), shown_batches=(32,), samples=20_000)
+    np.testing.assert_allclose(numbers["exact"], np.linspace(0.1, 4.0, 40) / 2)
+    by_batch = numbers["by_batch"]
+    assert by_batch["batch_max"][1] == pytest.approx([1.271], abs=6e-4)
+    assert len(numbers["sampled"]) == 4
+    for point in (*numbers["sampled"], *by_batch["sampled"]):
+        assert point["value"] == pytest.approx(bias.batch_max(point["ratio"], point["batch"]), abs=4 * point["error"])
 
 
 def test_the_integral_does_not_hang_on_its_nodes(monkeypatch):

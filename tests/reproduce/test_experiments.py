@@ -54,7 +54,7 @@ def record(out: Path) -> dict:
 
 def test_every_arm_is_trained_under_the_budget_and_told_with_its_settings(made, small_maze):
     found = record(made)
-    expected = {"updates": 10, "seeds": 2, "episodes": 1, "evaluations": 2, "width": 0.5, "holdout": 0.0}
+    expected = {"updates": 10, "seeds": 2, "episodes": 1, "evaluations": 2, "width": 0.5, "holdout": 0.0, "ours": ""}
     assert found["budget"] == {"name": "reduced"} | expected
     assert [(run["arm"], run["updates"], run["seeds"]) for run in found["runs"]] == [
         ("I", 20, [0, 1]),
@@ -110,12 +110,12 @@ AT = {"update": [1] * 4 + [2] * 4, "replica": [0, 0, 1, 1] * 2}
 
 def test_the_bias_is_the_promise_less_the_truth_at_the_last_checkpoint():
     claims = {"predicted_value": [0] * 4 + [10, 12, 20, 22], "discounted_return": [9] * 4 + [1, 3, 5, 5]}
-    numbers = cql_trained.read_bias([cell("CQL(H)", "hopper-medium", AT | claims), cell("none", "own", AT)])
+    numbers = cql_trained.read_bias([cell("CQL(H), Lagrange", "hopper-medium", AT | claims), cell("none", "own", AT)])
     assert numbers["columns"].keys() == {"hopper-medium"}
-    found = numbers["columns"]["hopper-medium"]["CQL(H)"]
+    found = numbers["columns"]["hopper-medium"]["CQL(H), Lagrange"]
     assert found["per_seed"] == [9.0, 16.0]
     assert found["mean"] == 12.5
-    assert numbers["published"]["hopper-medium"]["CQL(H)"] == -7.48
+    assert numbers["published"]["hopper-medium"]["CQL(H), Lagrange"] == -7.48
 
 
 def test_the_score_is_that_of_the_last_checkpoint():
@@ -157,6 +157,7 @@ def test_methods_are_set_by_domain(name):
     assert iql.inverse_temperature == {"p": 10.0, "h": 3.0, "a": 0.5}[name[0]]
     assert xql.inverse_temperature == {"p": 10.0, "h": 3.0, "a": 0.5}[name[0]]
     assert (xql.beta, xql.reward_shift) == ({"p": 0.6, "h": 2.0, "a": 5.0}[name[0]], None)
+    assert xql.reward_range == iql.reward_range == (1000.0 if name[0] == "h" else None)  # as published code has it
 
 
 def test_a_line_is_drawn_over_the_samples_of_each_model():
@@ -224,6 +225,26 @@ def test_emaq_s_paper_budget_is_the_paper_s():
     emaq = table["EMaQ, N = 64"]
     assert table["behaviour, autoregressive"] == emaq.behaviour
     assert (emaq.behaviour_bins, emaq.critics, emaq.batch_size) == (80, 16, 128)
+    models = {arm.label: arm.settings("hopper-medium") for arm in EXPERIMENTS["emaq-fig9"].arms["paper"]}
+    assert models["behaviour, vae"] == METHODS["behaviour"].presets["paper/vae"].settings  # App. H.1
+
+
+def test_what_the_paper_does_not_print_of_its_budget_is_named_as_ours():
+    """App. G says of neither the updates of the behaviour's model nor the evaluations how many; App. J of no network's size."""
+    for name in (name for name in EXPERIMENTS if name.startswith("emaq")):
+        budget = EXPERIMENTS[name].budgets["paper"]
+        assert budget.ours.startswith("500,000 updates of the behaviour's model;")
+        assert f"{budget.evaluations} evaluations of {budget.episodes} episodes" in budget.ours
+        for arm in EXPERIMENTS[name].arms["paper"]:
+            settings = arm.settings("hopper-medium")
+            fitted = (
+                arm.updates["paper"]
+                if arm.label.startswith("behaviour")
+                else getattr(settings, "behaviour_updates", None)
+            )
+            assert fitted in (500_000, None) or arm.label.startswith("BRAC"), arm.label  # whose script prints its own
+        assert EXPERIMENTS[name].budgets["reduced"].ours == ""
+    assert "256" in EXPERIMENTS["emaq-fig10"].budgets["paper"].ours
 
 
 @pytest.mark.parametrize("budget", ["reduced", "paper"])

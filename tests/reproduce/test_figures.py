@@ -21,6 +21,7 @@ SMALL = {
     "emaq-delta": {"samples": (1, 4, 16), "chances": (0.5, 0.05)},
     "cql-lower-bound": {"alphas": (1e-3, 0.1, 10.0), "data_sets": 2},
     "gumbel-bias": {"batches": (8, 32), "ratios": (1.0, 2.0), "samples": 20_000},
+    "gumbel-logs": {"rows": 2_000, "ratios": (1.0, 4.0), "clips": (8.0,), "batches": (256,)},
     "evt": {"sizes": (1, 10, 1_000), "samples": 1_000, "depth": 3},
     "operators": {"places": 20},
 }

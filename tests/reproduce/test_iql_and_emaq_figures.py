@@ -22,6 +22,18 @@ def test_the_loss_is_the_library_s():
         assert iql.loss(error, level) == pytest.approx(np.asarray(told), rel=1e-6)
 
 
+def test_the_figure_of_expectiles_has_those_of_a_normal_and_of_a_uniform():
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
+    numbers = iql.compute(points=400, levels=(0.7, 0.9), fitted_levels=(0.9,), knots=5)
+    assert numbers["normal"]["expectiles"] == pytest.approx({0.7: 0.33712, 0.9: 0.86159}, abs=1e-5)
+    lines, regression = numbers["regression"]["by_level"][0.9], numbers["regression"]
+    middle = 2 * np.asarray(lines["exact"]) - np.asarray(regression["maximum"])  # an expectile of 0.9 is half-way up
+    assert np.abs(np.asarray(lines["fitted"]) - lines["exact"]).max() < 0.25 * np.ptp(lines["exact"])
+    np.testing.assert_allclose(middle, iql.centre(np.asarray(regression["x"])), atol=1e-9)
+    error = np.asarray(numbers["loss"]["error"])
+    np.testing.assert_allclose(numbers["loss"]["by_level"][0.9], np.where(error < 0, 0.1, 0.9) * error**2)
+
+
 def test_the_u_maze_s_captions():
     told = iql_maze.compute(seeds=4, horizon=500)["mazes"]
     for slip_to, one_step in (("state", False), ("action", True)):

@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import minimize
 
 from extremal.losses.value import kl_ball_regression
-from extremal.reproduce.kl_ball import robust
+from extremal.reproduce.kl_ball import compute, robust
 from extremal.tabular import operators
 
 
@@ -17,6 +17,17 @@ from extremal.tabular import operators
 def test_a_good_action_rarer_than_the_tangent_lets_count_is_read_as_nothing(mass, attained, read):
     found = robust(np.array([0.0, 1.0]), np.array([1.0 - mass, mass]), kappa=0.42, clip=3.0)
     assert found == pytest.approx((attained, read), abs=1e-4)
+
+
+def test_the_figure_has_the_ball_s_closed_forms():
+    """sqrt(2 kappa) of a normal, and the value of a coin whose good side is rare."""
+    numbers = compute(radii=(0.1, 0.42, 1.0), masses=(0.01,), points=401)
+    assert numbers["normal"]["exact"] == pytest.approx([0.44721, 0.91652, 1.41421], abs=1e-4)
+    share = (np.asarray([0.08051, 0.19729, 0.35729]) - 0.01) / 0.99
+    assert numbers["share"]["1 good action in 100"] == pytest.approx(share, abs=2e-5)
+    assert numbers["rare"]["exact"] == pytest.approx([0.19729], abs=1e-5)
+    for what in ("attained", "read"):
+        assert (np.asarray(numbers["normal"][what]) <= np.asarray(numbers["normal"]["exact"]) + 1e-6).all()
 
 
 def test_without_a_tangent_it_is_the_ball():

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import extremal
 from extremal.algorithms.behaviour import Behaviour
 from extremal.report import write_report
 from extremal.report.runs import read_run
@@ -48,13 +47,3 @@ def test_the_report_draws_it(modelled, tmp_path):
 
 def test_what_has_no_model_keeps_none(cloned):
     assert (cloned.plan.holdout, (cloned.path / FILE).exists()) == (0.1, False)
-
-
-def test_a_simulator_is_no_reason_to_judge_a_model_by_its_training_data(data):
-    from extremal.runs.run import _share
-
-    twice = extremal.Dataset.from_episodes(
-        [{"observation": np.eye(3, 2), "action": np.ones((2, 1)) * e, "reward": np.zeros(2)} for e in range(40)]
-    )
-    assert _share(SMALL, twice, "simulator") == 0.05
-    assert _share(SMALL, data, "simulator") == 0.0  # of so few episodes none can be spared

@@ -98,6 +98,14 @@ def test_its_config_tells_what_they_come_from(trained, fit):
     assert fit.folder.name == f"behaviour-{fit.digest[:16]}"
 
 
+def test_they_are_fitted_to_the_episodes_of_training_and_judged_on_those_that_are_held_out(trained, fit, data):
+    before = extremal.Run(fit.folder / "seeds-0-1").plan
+    assert (before.dataset["hash"], before.holdout) == (data.hash(), 0.1)
+    assert (trained.plan.dataset["hash"], trained.plan.holdout) == (data.hash(), 0.1)
+    assert before.held_out["episodes"] == trained.plan.held_out["episodes"] == 2
+    assert (fit.folder / "seeds-0-1" / "calibration.npz").exists()
+
+
 def test_each_seed_has_the_network_of_its_own_seed_as_it_was_fitted(trained, fit):
     beforehand = extremal.Run(fit.folder / "seeds-0-1")
     assert beforehand.plan.seeds == trained.plan.seeds == [0, 1]
@@ -115,8 +123,7 @@ def test_another_method_finds_them_and_trains_nothing(trained, fit, data):
     other = fits_of(BRAC(samples=3, learning_rate=0.5, discount=0.5, **SMALL), data, SHARE)["behaviour"]
     assert (other.digest, other.folder) == (fit.digest, fit.folder)
     before = files(fit.folder)
-    training, _ = data.split(SHARE)
-    found = other.networks(training, [1, 0, 1], trained.plan.prepare, watch=never)
+    found = other.networks(data, [1, 0, 1], trained.plan.prepare, watch=never)
     assert files(fit.folder) == before
     same(found, jax.tree.map(lambda x: x[np.array([1, 0, 1])], online(trained).behaviour))
 
@@ -177,9 +184,8 @@ def test_one_seed_that_diverged_is_an_error_with_its_advice(trained, fit, data, 
     checkpoint.save(checkpoints(path)[-1], fallen, update=update)
     (path / "diverged.json").write_text(json.dumps([{"replica": 1, "update": 7, "metric": "behaviour/loss"}]))
     (path / "summary.json").unlink()
-    training, _ = data.split(SHARE)
     with pytest.raises(DivergedError, match=r"seeds-0-1: replica 1 left the finite numbers at update 7"):
-        fit.networks(training, [0, 1], trained.plan.prepare, watch=never)
+        fit.networks(data, [0, 1], trained.plan.prepare, watch=never)
 
 
 @pytest.mark.slow

@@ -152,7 +152,7 @@ def maze_run(tmp_path_factory, train_in_maze):
 
 
 def test_in_a_maze_success_is_measured(maze_run, read_rows, fields_of_a_result):
-    assert maze_run.plan.holdout == 0.0
+    assert maze_run.plan.holdout == 0.05
     results = {result["metric"]: result for result in maze_run.results}
     assert {"success_rate", "return"} <= results.keys()
     assert not [name for name in results if name.startswith("heldout/")]
@@ -230,6 +230,7 @@ def test_a_method_whose_health_shows_on_held_out_episodes_keeps_some(train, tmp_
     assert run.plan.holdout == 0.05
     assert any("held out" in words for words in said if words)
     assert float(read_rows(run.path / "metrics.csv")[-1]["heldout/v/kl"]) >= 0.0
+    assert float(read_rows(run.path / "metrics.csv")[-1]["calibration/error"]) > 0.0
     assert all(sentence.startswith("replica 0: ") for sentence in run.summary["alarms"])
 
 

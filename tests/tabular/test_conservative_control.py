@@ -98,6 +98,21 @@ def test_every_fixed_point_is_stationary(name, seed):
     assert found.v[LIVE] == pytest.approx((found.policy[LIVE] * q).sum(-1))
 
 
+def test_cql_var_with_the_inverse_of_the_data_and_a_radius_for_each_state():
+    """Eq. (9) as printed: P-hat in proportion to 1 / D-hat, and a radius of 1 over how often the state was logged."""
+    mdp, times, alpha = m3(), np.array([9.0, 16.0, 100.0]), 0.3
+    q = conservative_control(mdp, Variance(penalty_weight=alpha, radius=1 / times, prior="inverse")).q
+    prior = 1 / mdp.behaviour
+    prior /= prior.sum(-1, keepdims=True)
+    centre = (prior * q).sum(-1, keepdims=True)
+    spread = np.sqrt((prior * (q - centre) ** 2).sum(-1, keepdims=True) / times[:, None])
+    slope = prior * (1 + (q - centre) / (times[:, None] * spread))  # of mean + sqrt(variance / times)
+    assert slope.min() > 0  # no share is 0, where Eq. (8) is the maximum itself
+    np.testing.assert_allclose(q, mdp.backup(q.max(-1)) - alpha * (slope / mdp.behaviour - 1), atol=1e-8)
+    with pytest.raises(DataError, match="'radius': has 2 numbers for 3 live states"):
+        conservative_control(mdp, Variance(penalty_weight=alpha, radius=np.ones(2)))
+
+
 @every
 @given(SEEDS, st.sampled_from([0.01, 1.0, 30.0]), st.sampled_from(["H", "var"]))
 def test_the_minimiser_expands_no_distance_so_control_with_the_maximum_is_a_contraction(seed, alpha, name):
@@ -175,7 +190,7 @@ def test_what_it_refuses():
     mdp = m3()
     for penalised, words in (
         (Exponential(penalty_weight=0.0), "penalty_weight must be above 0"),
-        (Exponential(penalty_weight=1.0, prior="data"), "prior is 'uniform', 'policy' or an array"),
+        (Exponential(penalty_weight=1.0, prior="data"), "prior is 'uniform', 'inverse', 'policy' or an array"),
         (Variance(penalty_weight=1.0, radius=0.0), "radius must be above 0"),
     ):
         with pytest.raises(ConfigError, match=words):

@@ -91,6 +91,8 @@ class Tables:
 class EveryRow:
     """A batch is all of the data."""
 
+    size = length = 1  # of no batch: both ask for a size that is known before
+
     def sample(self, dataset: Any, key: Any) -> Any:
         return dataset.row(jnp.arange(dataset.rows))
 

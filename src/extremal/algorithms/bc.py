@@ -7,9 +7,8 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from extremal.algorithms.settings import continuous, transforms
+from extremal.algorithms.settings import OfPreset, continuous, transforms
 from extremal.core.algorithm import Algorithm, Step, Transitions
-from extremal.core.checked import Checked
 from extremal.core.optimiser import Adam, Cosine
 from extremal.core.ranges import Count, Part, Positive, PositiveShare, Whole
 from extremal.core.record import record, static
@@ -39,7 +38,7 @@ class PolicyNetworks:
 
 
 @record
-class BC(Checked):
+class BC(OfPreset):
     """Behaviour cloning by maximum likelihood; with `best` = 0.1 it is 10%BC.
 
     Source: [kostrikov2021] Table 1.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from extremal.algorithms.acting import BestOf
 from extremal.algorithms.behaviour import Behaviour, Model
-from extremal.algorithms.constrained import TABLE_2, TABLE_3, Constrained, behaviour_settings
+from extremal.algorithms.constrained import TABLE_2, TABLE_2_VAE, TABLE_3, Constrained, behaviour_settings
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Polyak
@@ -71,18 +71,24 @@ class BCQ(Constrained):
 
 
 _CODE = Behaviour(model="vae", width=750, learning_rate=1e-3, batch_size=100)
+_SWEPT = "the shift is swept there; draws in acting as in the code of [wu2019]"
+
+
+def _as_compared(**shared: Any) -> BCQ:
+    """BCQ beside EMaQ, with what the two have in common."""
+    return BCQ(learning_rate=1e-4, policy_learning_rate=5e-4, acting_samples=10, **shared)
+
 
 PRESETS = {
     "code/mujoco": Preset(
         settings=BCQ(learning_rate=1e-3, policy_learning_rate=1e-3, batch_size=100, **behaviour_settings(_CODE)),
         source="published code of [fujimoto2019]; its layers of 400 and 300 are two of 256 here",
     ),
-    "emaq/mujoco": Preset(
-        settings=BCQ(learning_rate=1e-4, policy_learning_rate=5e-4, acting_samples=10, **TABLE_2),
-        source="[ghasemipour2021] Table 2, App. G.1; the shift is swept there; draws in acting as in the code of [wu2019]",
+    "emaq/mujoco": Preset(settings=_as_compared(**TABLE_2), source=f"[ghasemipour2021] Table 2, App. G.1; {_SWEPT}"),
+    "emaq/vae": Preset(
+        settings=_as_compared(**TABLE_2_VAE), source=f"[ghasemipour2021] Fig. 7, Table 2, App. H.1; {_SWEPT}"
     ),
     "emaq/kitchen-antmaze-adroit": Preset(
-        settings=BCQ(learning_rate=1e-4, policy_learning_rate=5e-4, acting_samples=10, **TABLE_3),
-        source="[ghasemipour2021] Table 1, Table 3, App. G.3; the shift is swept there; draws in acting as in the code of [wu2019]",
+        settings=_as_compared(**TABLE_3), source=f"[ghasemipour2021] Table 1, Table 3, App. G.3; {_SWEPT}"
     ),
 }

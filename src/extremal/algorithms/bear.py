@@ -7,7 +7,7 @@ from typing import Literal
 
 from extremal.algorithms.acting import BestOf
 from extremal.algorithms.behaviour import Behaviour, Model
-from extremal.algorithms.constrained import TABLE_2, TABLE_3, Constrained, behaviour_settings
+from extremal.algorithms.constrained import TABLE_2, TABLE_2_VAE, TABLE_3, Constrained, behaviour_settings
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.optimiser import Adam, Polyak
@@ -121,6 +121,10 @@ PRESETS = {
     "emaq/mujoco": Preset(
         settings=BEAR(learning_rate=1e-3, policy_learning_rate=3e-5, **TABLE_2),
         source="[ghasemipour2021] Table 2, App. G.1; the threshold is swept there",
+    ),
+    "emaq/vae": Preset(
+        settings=BEAR(learning_rate=1e-3, policy_learning_rate=3e-5, **TABLE_2_VAE),
+        source="[ghasemipour2021] Fig. 7, Table 2, App. H.1; the threshold is swept there",
     ),
     "emaq/kitchen-antmaze-adroit": Preset(
         settings=BEAR(learning_rate=1e-4, policy_learning_rate=5e-4, **TABLE_3),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 
 from extremal.algorithms.acting import Drawn
-from extremal.algorithms.settings import DataSettings, Fit, continuous, transforms
+from extremal.algorithms.settings import DataSettings, Fit, OfPreset, Preset, continuous, transforms
 from extremal.core.algorithm import Algorithm, Step, Transitions
-from extremal.core.checked import Checked
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import Adam
 from extremal.core.ranges import Count, NotNegative, Positive, Range, Whole
@@ -30,13 +29,11 @@ class Networks(NamedTuple):
 
 
 @record
-class Behaviour(Checked):
+class Behaviour(OfPreset):
     """A model of the behaviour, fitted to every logged action; as a policy it draws an action from itself.
 
-    Source: [ghasemipour2021] App. B, G.1, H.1; [fujimoto2019].
+    Source: [ghasemipour2021] App. B, G.1, G.3, H.1; [fujimoto2019].
     """
-
-    held_out_share: ClassVar[float] = 0.05
 
     model: Model = static(default="autoregressive")
     """Bins entry by entry, a conditional VAE, a Gaussian of the state, or a mixture of such."""
@@ -149,3 +146,18 @@ class OnBehaviour(DataSettings):
     def fits(self) -> dict[str, Fit]:
         """What is to be fitted before the method begins."""
         return {"behaviour": Fit(settings=self.behaviour, updates=self.behaviour_updates)}
+
+
+PRESETS = {
+    "paper/mujoco": Preset(
+        settings=Behaviour(width=750), source="[ghasemipour2021] Table 2, App. G.1; its batch is not printed"
+    ),
+    "paper/kitchen-antmaze-adroit": Preset(
+        settings=Behaviour(width=256, depth=4, head_width=128, head_depth=1, prefix_width=128, bins=80),
+        source="[ghasemipour2021] Table 3, App. G.3; its batch is not printed",
+    ),
+    "paper/vae": Preset(
+        settings=Behaviour(model="vae", width=1024, depth=3, kl_weight=0.5),
+        source="[ghasemipour2021] App. H.1, rate of Table 2; its batch is not printed",
+    ),
+}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from extremal.algorithms.behaviour import PRESETS as MODELS
 from extremal.algorithms.behaviour import Behaviour, OnBehaviour
 from extremal.core.ranges import Count, Positive, PositiveShare, Share, Whole
 from extremal.core.record import record, static
@@ -97,6 +98,7 @@ def behaviour_settings(model: Behaviour) -> dict[str, Any]:
 
 # What EMaQ, BCQ and BEAR have in common in the comparisons of [ghasemipour2021], their model of the behaviour among it.
 TABLE_2: dict[str, Any] = {"ensemble_weight": 1.0, "critics": 8, "width": 750, "depth": 3}  # and App. G.1
-TABLE_2 |= behaviour_settings(Behaviour(width=750))
+TABLE_2_VAE = TABLE_2 | behaviour_settings(MODELS["paper/vae"].settings)
+TABLE_2 |= behaviour_settings(MODELS["paper/mujoco"].settings)
 TABLE_3: dict[str, Any] = {"ensemble_weight": 1.0, "critics": 16, "width": 256, "depth": 4, "batch_size": 128}
-TABLE_3 |= behaviour_settings(Behaviour(width=256, depth=4, head_width=128, head_depth=1, prefix_width=128, bins=80))
+TABLE_3 |= behaviour_settings(MODELS["paper/kitchen-antmaze-adroit"].settings)

@@ -17,6 +17,7 @@ from extremal.core.ranges import Count, NotNegative, Number, Positive, Whole
 from extremal.core.record import record, static
 from extremal.core.types import Spec
 from extremal.networks.heads import Critic, Scalar, TanhGaussianPolicy
+from extremal.networks.mixture import MixturePolicy
 from extremal.objectives.actor import SoftCloning, SoftImprovement, TuneEntropy
 from extremal.objectives.backup import Backup, MaxBackup, PolicyBackup, SoftBackup
 from extremal.objectives.conservative import (
@@ -28,25 +29,35 @@ from extremal.objectives.conservative import (
     TunePenalty,
     Variance,
 )
+from extremal.objectives.policy import Cloning
 
 
 class Networks(NamedTuple):
     q: Critic
     pi: TanhGaussianPolicy
     log_alpha: Scalar  # log of the entropy's weight
-    log_penalty: Scalar | None  # log of the penalty's own weight, where a threshold tunes it
+    log_penalty: Scalar | None = None  # log of the penalty's own weight, where a threshold tunes it
+    behaviour: MixturePolicy | None = None  # of the logged actions, where their density is asked for
 
 
 @record
 class ConservativeNetworks:
-    """Those of SAC, and the dual weight of the penalty."""
+    """Those of SAC, the dual weight of the penalty, and a Gaussian model of the logged actions."""
 
     base: ActorCriticNetworks
     dual: bool = static()
+    behaviour: bool = static()
 
     def init(self, key: jax.Array) -> Networks:
-        q, pi, log_alpha = self.base.init(key)
-        return Networks(q, pi, log_alpha, Scalar(x=jnp.zeros(())) if self.dual else None)  # type: ignore[arg-type]
+        base, o, a = self.base, self.base.observation, self.base.action
+        q, pi, log_alpha = base.init(key)
+        found = Networks(q, pi, log_alpha)  # type: ignore[arg-type]
+        if self.dual:
+            found = found._replace(log_penalty=Scalar(x=jnp.zeros(())))
+        if self.behaviour:
+            own, sizes = jax.random.fold_in(key, 1), {"width": base.width, "depth": base.depth}
+            found = found._replace(behaviour=MixturePolicy.init(own, o, a, components=1, **sizes))
+        return found
 
 
 @record
@@ -70,6 +81,8 @@ class CQL(ActorCritic):
     """Uniform actions a state, and as many of the policy (of each state that is looked at)."""
     variance_radius: NotNegative = 1.0
     """CQL(var): radius of the chi-square ball, for all states."""
+    variance_prior: Literal["uniform", "inverse"] = static(default="uniform")
+    """CQL(var): centre of that ball, uniform or the inverse of the logged actions' density, by a model that is trained beside."""
     data_term: bool = static(default=True)
     """Push logged actions up by as much (Eq. 2); without it, Eq. 1."""
     threshold: Number | None = None
@@ -95,8 +108,7 @@ class CQL(ActorCritic):
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm:
         observation, action = continuous(type(self).__name__, spec)
-        if self.threshold is None and self.threshold_on != "gap":
-            raise ConfigError("threshold_on says how a threshold is read; give a threshold with it")
+        self._check()
         adam = Adam(learning_rate=self.learning_rate)
         critic = FitConservativeCritic(
             penalty=self._penalty(),
@@ -113,23 +125,45 @@ class CQL(ActorCritic):
             networks=ConservativeNetworks(
                 base=self.networks(observation, action, "tanh_gaussian", self.entropy_weight, self.policy_depth),
                 dual=self.threshold is not None,
+                behaviour=self._models,
             ),
             steps=(
                 Step(trains="q", objective=critic, optimiser=adam, tiles=tiles),
                 *self._policy_steps(action),
                 *self._dual(adam),
+                *self._model(adam),
             ),
-            slow={"q": Polyak(rate=self.target_rate)},
+            slow=self._slow(),
             sampler=Transitions(size=self.batch_size),
             prepare=self.transforms(),
         )
+
+    def _check(self) -> None:
+        """Refuse settings under which a threshold would be one on something else than a gap, or could never be met."""
+        if not self.data_term and (self.threshold is not None or self.gap_floor is not None):
+            name = "gap_floor" if self.threshold is None else "threshold"
+            raise ConfigError(
+                f"{name} is one of the gap, what is pushed down less Q of the logged action (Eq. 30), and data_term off leaves "
+                f"that Q out (Eq. 1): Q itself would be held to it; give {name} none, or turn data_term on"
+            )
+        if self.threshold is None:
+            if self.threshold_on != "gap":
+                raise ConfigError("threshold_on says how a threshold is read; give a threshold with it")
+            return
+        if self.penalty_weight == 0.0:
+            raise ConfigError("penalty_weight is 0, and a threshold tunes a factor on it; give penalty_weight above 0")
+        if self.gap_floor is not None and self._scale * self.gap_floor >= self.threshold:
+            raise ConfigError(
+                f"gap_floor {self.gap_floor:g} lets no gap fall below it, and so none below threshold {self.threshold:g}: the "
+                "weight would grow without end; give a lower gap_floor"
+            )
 
     def _penalty(self) -> Penalty:
         kinds: dict[str, Any] = {
             "log_sum_exp": LogSumExp(samples=self.samples),
             "published": LogSumExp(samples=self.samples, published=True),
             "previous_policy": PreviousPolicy(samples=self.samples),
-            "variance": Variance(samples=self.samples, radius=self.variance_radius),
+            "variance": Variance(samples=self.samples, radius=self.variance_radius, prior=self.variance_prior),
             "policy": PolicyMean(samples=self.samples),
         }
         return kinds[self.penalty]
@@ -163,14 +197,33 @@ class CQL(ActorCritic):
     def _dual(self, adam: Adam) -> tuple[Step, ...]:
         if self.threshold is None:
             return ()
-        scale = self.penalty_weight if self.threshold_on == "weighted_gap" else 1.0
-        return (
-            Step(trains="log_penalty", objective=TunePenalty(threshold=self.threshold, scale=scale), optimiser=adam),
-        )
+        tune = TunePenalty(threshold=self.threshold, scale=self._scale)
+        return (Step(trains="log_penalty", objective=tune, optimiser=adam),)
+
+    @property
+    def _scale(self) -> float:
+        """By which a gap is multiplied before it is compared with the threshold."""
+        return self.penalty_weight if self.threshold_on == "weighted_gap" else 1.0
+
+    @property
+    def _models(self) -> bool:
+        return (self.penalty, self.variance_prior) == ("variance", "inverse")
+
+    def _model(self, adam: Adam) -> tuple[Step, ...]:
+        """The model of the logged actions, where a prior asks for their density."""
+        if not self._models:
+            return ()
+        return (Step(trains="behaviour", objective=Cloning(network="behaviour"), optimiser=adam),)
+
+    def _slow(self) -> dict[str, Polyak]:
+        """Slow critics; and for CQL(rho) the policy of one update ago."""
+        slow = {"q": Polyak(rate=self.target_rate)}
+        return slow | {"pi": Polyak(rate=1.0, behind=True)} if self.penalty == "previous_policy" else slow
 
 
 # The paper: Eq. (30), in which the tuned weight stands alone. The published code: a weight inside, and the threshold on both.
 _PAPER = CQL(threshold=10.0, penalty_weight=1.0)
+_RHO = dataclasses.replace(_PAPER, penalty="previous_policy")
 _CODE = CQL(
     penalty="published",
     square=1.0,
@@ -198,7 +251,22 @@ PRESETS = {
     "paper/adroit": Preset(settings=dataclasses.replace(_PAPER, threshold=5.0), source=_APPENDIX),
     "paper/fixed": Preset(settings=CQL(), source=f"{_APPENDIX}; Table 7, fixed weight"),
     "paper/equation-1": Preset(
-        settings=dataclasses.replace(_PAPER, data_term=False), source="[kumar2020] Table 4, Table 6: Equation 1"
+        settings=CQL(data_term=False),
+        source="[kumar2020] Eq. (1), Table 4, Table 6. Eq. (1) has no gap that Eq. (30) could tune a weight by: fixed, as in App. F",
+    ),
+    "paper/rho-locomotion": Preset(settings=_RHO, source=f"[kumar2020] Eq. (7), Table 5; {_APPENDIX}"),
+    "paper/rho-kitchen": Preset(
+        settings=dataclasses.replace(_RHO, threshold=5.0), source=f"[kumar2020] Eq. (7), Table 2; {_APPENDIX}"
+    ),
+    "paper/rho-adroit": Preset(
+        settings=dataclasses.replace(_RHO, threshold=5.0), source=f"[kumar2020] Eq. (7), Table 2; {_APPENDIX}"
+    ),
+    "paper/variance": Preset(
+        settings=CQL(penalty="variance"), source=f"[kumar2020] Eq. (9), P-hat uniform; fixed weight of {_APPENDIX}"
+    ),
+    "paper/variance-inverse": Preset(
+        settings=CQL(penalty="variance", variance_prior="inverse"),
+        source=f"[kumar2020] Eq. (9), P-hat = 1 / D-hat; fixed weight of {_APPENDIX}",
     ),
     "code/locomotion": Preset(
         settings=_CODE, source="published code of [kumar2020]: the settings of its read-me, weight 5, no threshold"

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from extremal.algorithms.settings import Preset, continuous, transforms
+from extremal.algorithms.settings import OfPreset, Preset, continuous, transforms
 from extremal.core.algorithm import Algorithm, Step, Windows
-from extremal.core.checked import Checked
 from extremal.core.errors import ConfigError
 from extremal.core.optimiser import AdamW, WarmUp
 from extremal.core.ranges import Count, NotNegative, Number, Part, Positive
@@ -109,7 +108,7 @@ def _push(kept: jax.Array, newest: jax.Array) -> jax.Array:
 
 
 @record
-class DT(Checked):
+class DT(OfPreset):
     """Decision Transformer: the action is a function of the return asked for and of the last steps.
 
     Source: [chen2021] Sec. 3, Algorithm 1; App. A.

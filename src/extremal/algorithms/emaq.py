@@ -7,7 +7,7 @@ from typing import Literal
 
 from extremal.algorithms.acting import BestOf
 from extremal.algorithms.ahead import DrawnAhead
-from extremal.algorithms.constrained import TABLE_2, TABLE_3, Constrained
+from extremal.algorithms.constrained import TABLE_2, TABLE_2_VAE, TABLE_3, Constrained
 from extremal.algorithms.settings import Preset, continuous
 from extremal.core.algorithm import Algorithm, Step, Transitions
 from extremal.core.errors import ConfigError
@@ -26,7 +26,7 @@ from extremal.objectives.sampled import ExpectedMaximum, LogMeanExp, SampledStat
 class EMaQ(Constrained):
     """Expected-Max Q-Learning, and what lies between it and other values: soft-EMaQ, the log-mean-exp of XQL.
 
-    Source: [ghasemipour2021] Algorithm 1, Eq. (3), App. D.1, J.
+    Source: [ghasemipour2021] Algorithm 1, Eq. (10), (11), App. D.1, J.
     """
 
     samples: Count = static(default=100)
@@ -117,14 +117,15 @@ class EMaQ(Constrained):
 
 
 _MUJOCO = EMaQ(**TABLE_2)
+_OURS = "updates of the behaviour's model are ours, the paper prints none"
 
 PRESETS = {
-    "paper/mujoco": Preset(settings=_MUJOCO, source="[ghasemipour2021] Table 2, App. G.1"),
+    "paper/mujoco": Preset(settings=_MUJOCO, source=f"[ghasemipour2021] Table 2, App. G.1; {_OURS}"),
+    "paper/vae": Preset(settings=EMaQ(**TABLE_2_VAE), source=f"[ghasemipour2021] Fig. 6, Table 2, App. H.1; {_OURS}"),
     "paper/ablation": Preset(
-        settings=dataclasses.replace(_MUJOCO, batch_size=100), source="[ghasemipour2021] Fig. 1, App. G.2"
+        settings=dataclasses.replace(_MUJOCO, batch_size=100), source=f"[ghasemipour2021] Fig. 1, App. G.2; {_OURS}"
     ),
     "paper/kitchen-antmaze-adroit": Preset(
-        settings=EMaQ(**TABLE_3),
-        source="[ghasemipour2021] Table 1, Table 3, App. G.3",
+        settings=EMaQ(**TABLE_3), source=f"[ghasemipour2021] Table 1, Table 3, App. G.3; {_OURS}"
     ),
 }

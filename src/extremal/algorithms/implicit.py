@@ -25,6 +25,7 @@ from extremal.objectives.policy import ExponentialAdvantage, Weight, WeightedClo
 from extremal.objectives.statistic import Statistic
 from extremal.objectives.value import FitValue, TrackLevel, TrackWeight
 
+WEIGHT_RATE = 0.01  # the running normaliser is an average over a hundred updates
 LEVEL_RATE = 0.01  # the level is an average over a hundred updates
 
 
@@ -117,7 +118,9 @@ class ImplicitSettings(DataSettings):
     value_layer_norm: bool = static(default=False)
     """LayerNorm in V."""
     value_updates: Count = static(default=1)
-    """V updates per pass, each on a fresh batch."""
+    """V updates per pass."""
+    value_batch: Literal["fresh", "same"] = static(default="fresh")
+    """Batch of V's further updates: a fresh one each, or that of the first again (published XQL code)."""
     value_learning_rate: Positive | None = None
     """Of V; none: as of the others."""
     value_rate: PositiveShare | None = None
@@ -136,7 +139,7 @@ class ImplicitSettings(DataSettings):
         weight: Weight,
         *,
         updates: int,
-        normaliser: float | None = None,
+        normaliser: str = "none",
         ball: Ball | None = None,
         scale: tuple[Transform, ...] = (),
     ) -> Algorithm:
@@ -156,15 +159,16 @@ class ImplicitSettings(DataSettings):
         schedule = Cosine(horizon=float(updates - first)) if self.policy_schedule == "cosine" else None
         fit_value = FitValue(
             statistic=statistic,
-            normalised=normaliser is not None,
+            normalised=normaliser == "running",
+            others=normaliser == "others",
             random_actions=self.random_actions,
             slow=self.value_rate is not None,
         )
         fit_critic = FitCritic(backup=ValueBackup(statistic=statistic), discount=self.discount, huber=self.huber)
         raised = ball is not None and self.value_rate is not None
         tracked = []
-        if normaliser is not None:
-            follow = SGD(learning_rate=normaliser)
+        if normaliser == "running":
+            follow = SGD(learning_rate=WEIGHT_RATE)
             tracked.append(Step(trains="log_weight", objective=TrackWeight(), optimiser=follow, stop=last))
         if raised:
             tracked.append(
@@ -178,12 +182,19 @@ class ImplicitSettings(DataSettings):
                 depth=self.depth,
                 critics=self.critics,
                 layer_norm=self.value_layer_norm,
-                running_weight=normaliser is not None,
+                running_weight=normaliser == "running",
                 level=raised,
                 ball=ball,
             ),
             steps=(
-                Step(trains="v", objective=fit_value, optimiser=own, repeat=self.value_updates, stop=last),
+                Step(
+                    trains="v",
+                    objective=fit_value,
+                    optimiser=own,
+                    repeat=self.value_updates,
+                    fresh=self.value_batch == "fresh",
+                    stop=last,
+                ),
                 *tracked,
                 Step(
                     trains="pi",
@@ -209,7 +220,7 @@ class Implicit(ImplicitSettings):
     max_weight: Positive = 100.0
     """Largest policy weight."""
     policy_weight: Literal["advantage", "statistic"] = static(default="advantage")
-    """`advantage`: as above. `statistic`: the weight that belongs to the value statistic (XQL: Eq. 12 with its own beta)."""
+    """`advantage`: as above. `statistic`: the weight that belongs to the value statistic (XQL: Eq. 12, at most exp(clip))."""
 
     def weight(self, statistic: Statistic) -> Weight:
         if self.policy_weight == "statistic":

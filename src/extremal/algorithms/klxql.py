@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from extremal.algorithms.implicit import Ball, ImplicitSettings
 from extremal.core.algorithm import Algorithm
@@ -22,8 +22,6 @@ class KLXQL(ImplicitSettings):
 
     Source: [ahmadi2012] Theorem 3.3; [garg2023] Sec. 3.2.1 cites it.
     """
-
-    held_out_share: ClassVar[float] = 0.05
 
     kappa: NotNegative = 0.42
     """KL of the policy from the data's, in nats: 0 clones the data, large is greedy."""

@@ -41,7 +41,9 @@ class Method:
     @cached_property
     def presets(self) -> Mapping[str, Preset]:
         """Settings as printed for benchmarks, with their sources."""
-        return getattr(import_module(self.module), self.presets_in) if self.presets_in else {}
+        known = getattr(import_module(self.module), self.presets_in) if self.presets_in else {}
+        own = lambda name, one: dataclasses.replace(one.settings, preset=name)  # noqa: E731
+        return {name: dataclasses.replace(one, settings=own(name, one)) for name, one in known.items()}
 
 
 METHODS: dict[str, Method] = {
@@ -50,8 +52,8 @@ METHODS: dict[str, Method] = {
         "XQL",
         "Extreme Q-Learning: V is the soft maximum of Q over the data's actions, by Gumbel regression",
         "garg2023",
-        "defaults: a tangent beyond the clip and a running normaliser, instead of the clamp and the batch maximum of "
-        "the presets consistent/... and tuned/...",
+        "defaults: a tangent beyond the clip, and each eighth of a batch scaled by the others, instead of the clamp and the batch "
+        "maximum of the presets; a policy weight with a temperature of its own, and at most 100",
         presets_in="PRESETS",
     ),
     "klxql": Method(
@@ -147,6 +149,7 @@ METHODS: dict[str, Method] = {
         "A model of the data's own policy: bins entry by entry, a conditional VAE, a Gaussian, or a mixture",
         "ghasemipour2021",
         "nothing; the likeliest action, which the paper does not name, is taken entry by entry",
+        presets_in="PRESETS",
     ),
     "emaq": Method(
         "emaq",
@@ -210,14 +213,24 @@ def _alike(one: Any, other: Any) -> int:
 
 
 def preset(name: str, which: str) -> Any:
-    """Settings of method `name` as a paper or a published code has them for a benchmark.
+    """Settings of method `name` as a paper or a published code has them for a benchmark; they say so in their `preset`.
 
     Raises:
         ConfigError: there is no such preset; says the nearest ones.
     """
-    known = method(name).presets
+    return preset_called(name, which).settings
+
+
+def preset_called(name: str, which: str) -> Preset:
+    """The preset of method `name` that has the name `which`, or had it.
+
+    Raises:
+        ConfigError: there is none; says the nearest ones.
+    """
+    known = dict(method(name).presets)
     if not known:
         raise ConfigError(f"{name} has no presets; give its settings one by one")
+    known |= {other: each for each in known.values() for other in each.also}
     if which not in known:
         raise nearest(which, known, kind=f"{name} preset", listing=f"extremal algorithms {name}")
-    return known[which].settings
+    return known[which]

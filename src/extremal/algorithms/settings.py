@@ -16,10 +16,9 @@ from extremal.data.transforms import MultiplyReward, NormaliseObservation, Resca
 
 
 class Settings(Protocol):
-    """The hyperparameters of one method as one flat record; floats may be swept, the rest shapes the program.
+    """The hyperparameters of one method as one flat record; floats may be swept, the rest shapes the program."""
 
-    A class may have a `held_out_share`: of the episodes, on which its health shows.
-    """
+    preset: str | None
 
     def algorithm(self, spec: Spec, *, updates: int) -> Algorithm: ...
 
@@ -34,10 +33,11 @@ class Fit:
 
 @record
 class Preset:
-    """Settings for a benchmark, with where they are printed."""
+    """Settings for a benchmark, with where they are printed, and other names by which they are found."""
 
     settings: Any
     source: str = static()
+    also: tuple[str, ...] = static(default=())
 
 
 def continuous(method: str, spec: Spec) -> tuple[int, int]:
@@ -64,7 +64,16 @@ def extraction(after: float | None, updates: int) -> tuple[int, int | None]:
 
 
 @record
-class DataSettings(Checked):
+class OfPreset(Checked):
+    """Settings that know which preset they began as; changed ones (`dataclasses.replace`, flags) still do."""
+
+    preset: str | None = static(default=None, compare=False)
+    """Settings as printed for a benchmark (`extremal algorithms METHOD`), over which other flags still win. Under one nothing is
+    held out of the data, unless --holdout says so."""
+
+
+@record
+class DataSettings(OfPreset):
     """What every method that learns from rewards lets be done to the data."""
 
     reward_range: Positive | None = static(default=None)
@@ -77,7 +86,8 @@ class DataSettings(Checked):
     """Observations to zero mean and unit deviation."""
 
     def transforms(self) -> tuple[Transform, ...]:
-        return transforms(**{field.name: getattr(self, field.name) for field in dataclasses.fields(DataSettings)})
+        names = {field.name for field in dataclasses.fields(DataSettings)} - {"preset"}
+        return transforms(**{name: getattr(self, name) for name in names})
 
 
 def transforms(

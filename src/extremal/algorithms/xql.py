@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Literal
 
 from extremal.algorithms.implicit import Ball, Implicit
 from extremal.algorithms.settings import Preset
@@ -22,18 +22,22 @@ class XQL(Implicit):
     """Extreme Q-Learning, offline.
 
     Source: [garg2023] Algorithm 1, Eq. (11), (12), (14), App. D.3, D.4.
+    Differs from the paper: beyond `clip` the exponential goes on as its tangent, where the paper clamps z on both sides; each eighth of a
+    batch is divided by the mean exponential of the others, where the paper divides by the batch's largest (`normaliser="batch_max"` is both
+    as printed); the policy's weight has a temperature of its own and a largest value, where Eq. (12) has V's beta and no bound
+    (`policy_weight="statistic"` has V's beta, and exp(`clip`) for a bound); some episodes are held out, by which the density ratios are judged.
     """
-
-    held_out_share: ClassVar[float] = 0.05
 
     inverse_temperature: NotNegative = 10.0
     """Of the policy weight exp(inverse_temperature (Q - V)); the paper has 3, 10 and 0.5 by domain."""
     beta: Positive = 1.0
     """Temperature of the soft maximum, in units of return: small is near the maximum, large near the mean."""
-    clip: Positive = 5.0
+    clip: Positive = 8.0
     """Largest exponent (Q - V) / beta; beyond it the loss goes on as its tangent (batch_max: it is flat)."""
-    normaliser: Literal["none", "running", "batch_max"] = static(default="running")
-    """Scale of the Gumbel loss: none, a running average over earlier batches, or the paper's batch maximum."""
+    normaliser: Literal["others", "running", "none", "batch_max"] = static(default="others")
+    """The loss is divided by the mean exponential of the batch's other rows, of earlier batches, by 1, or as the paper by the batch's largest."""
+    clamp: Literal["both", "above"] = static(default="both")
+    """Of batch_max: z is clamped from both sides (App. D.3), or from above alone (published code)."""
     target_kl: Positive | None = None
     """Hold the policy exp((Q - V) / beta) at this KL from the data's, in nats, by one beta that is learned; none: beta stays."""
 
@@ -44,17 +48,23 @@ class XQL(Implicit):
             statistic,
             self.weight(statistic),
             updates=updates,
-            normaliser=0.01 if self.normaliser == "running" else None,
+            normaliser=self.normaliser,
             ball=ball,
         )
 
     def _statistic(self) -> tuple[Statistic, Ball | None]:
         """The soft maximum at a fixed beta; or at the one at which E z exp(z) = target_kl, which the KL ball's own loss finds."""
-        if self.target_kl is None:
-            return Gumbel(beta=self.beta, clip=self.clip, batch_max=self.normaliser == "batch_max"), None
-        if self.normaliser == "batch_max":
+        batch_max = self.normaliser == "batch_max"
+        if self.clamp == "above" and not batch_max:
             raise ConfigError(
-                "a KL can be held with the normaliser 'none' or 'running'; 'batch_max' has no density ratio"
+                f"clamp 'above' belongs to the normaliser 'batch_max'; with {self.normaliser!r} the loss goes on as its tangent "
+                "above the clip, and is not clamped below: leave clamp out"
+            )
+        if self.target_kl is None:
+            return Gumbel(beta=self.beta, clip=self.clip, batch_max=batch_max, clamp=self.clamp), None
+        if batch_max:
+            raise ConfigError(
+                "a KL can be held with the normaliser 'others', 'running' or 'none'; 'batch_max' has no density ratio"
             )
         held = KLBall(kappa=self.target_kl, clip=self.clip, floor=LEAST_BETA, bonus=False)
         return held, Ball(floor=LEAST_BETA, beta=self.beta, shared=True)
@@ -90,8 +100,7 @@ door-cloned-v0                5 7 256 1    5 7 256 1
 relocate-cloned-v0            5 7 256 1    5 7 256 1
 """
 
-# Published code: beta, clip, batch, V updates, uniform actions. Rows that add noise to actions are left out. Its clamp is
-# one-sided; these rows have the paper's, which differs where V lies more than clip * beta above every Q.
+# Published code: beta, clip, batch, V updates, uniform actions. Rows that add noise to actions are left out.
 _PUBLISHED_CODE = """
 halfcheetah-medium-replay-v2  1 5 256 1 0
 halfcheetah-medium-expert-v2  1 5 1024 1 0
@@ -114,11 +123,21 @@ pen-human-v0                  8 5 1024 1 1
 """
 
 
+_LOCOMOTION = ("halfcheetah", "hopper", "walker2d")
+_TABLE = "[garg2023] Table 4, whose Grad Clip is read as the clip of z, App. D.3, D.4; [kostrikov2021] App. B"
+_PRINTED = (
+    f"{_TABLE}; rewards are divided by the range of returns and no more, as printed: every beta of the table is then far above "
+    "the spread of Q, V is its mean, and Table 1 cannot come of it"
+)
+_TIMES_1000 = f"{_TABLE}; rewards times 1000, which is in the published code only"
+_SCRIPTS = "published code of [garg2023], scripts per task: z is clamped from above alone, and V's updates are on one and the same batch"
+
+
 def _domain(task: str) -> XQL:
-    """What a benchmark fixes besides Table 4: IQL's preprocessing, inverse temperature and dropout."""
+    """A benchmark's settings besides Table 4: IQL's preprocessing, inverse temperature and dropout."""
     common = XQL(normaliser="batch_max")
-    if task.startswith(("halfcheetah", "hopper", "walker2d")):
-        return dataclasses.replace(common, inverse_temperature=3.0, reward_range=1000.0)
+    if task.startswith(_LOCOMOTION):
+        return dataclasses.replace(common, inverse_temperature=3.0, reward_range=1.0)
     if task.startswith("antmaze"):
         return dataclasses.replace(common, inverse_temperature=10.0, reward_shift=-1.0, value_layer_norm=True)
     return dataclasses.replace(common, inverse_temperature=0.5, policy_dropout=0.1)
@@ -135,19 +154,42 @@ def _row(task: str, beta: str, clip: str, batch: str, updates: str, random_actio
     )
 
 
+def _times_1000(task: str, settings: XQL) -> XQL:
+    """Rewards of locomotion as the published code has them."""
+    return dataclasses.replace(settings, reward_range=1000.0) if task.startswith(_LOCOMOTION) else settings
+
+
+def _table_4(name: str, task: str, row: XQL) -> dict[str, Preset]:
+    """A row as it is printed; and of locomotion, whose code has a factor that the paper does not print, as the code has it."""
+    if not task.startswith(_LOCOMOTION):
+        return {f"paper/{name}": Preset(settings=row, source=_TABLE, also=(name,))}
+    ours = _times_1000(task, row)  # the older names have had the factor all along
+    return {
+        f"paper/{name}": Preset(settings=row, source=_PRINTED),
+        f"code/{name}": Preset(settings=ours, source=_TIMES_1000, also=(name,)),
+    }
+
+
+def _script(task: str, row: XQL) -> XQL:
+    return dataclasses.replace(
+        _times_1000(task, row),
+        clamp="above",
+        value_batch="same",
+        value_layer_norm=True,
+        huber=20.0,
+        policy_schedule="constant" if task.startswith("antmaze") else "cosine",
+    )
+
+
 def _presets() -> dict[str, Preset]:
-    found = {}
+    known: dict[str, Preset] = {}
     for task, *numbers in map(str.split, _TABLE_4.strip().splitlines()):
-        source = "[garg2023] Table 4, App. D.3, D.4; [kostrikov2021] App. B"
-        found[f"consistent/{task}"] = Preset(settings=_row(task, *numbers[:4]), source=source)
-        found[f"tuned/{task}"] = Preset(settings=_row(task, *numbers[4:]), source=f"{source}, tuned values")
+        known |= _table_4(f"consistent/{task}", task, _row(task, *numbers[:4]))
+        known |= _table_4(f"tuned/{task}", task, _row(task, *numbers[4:]))
     for task, *numbers in map(str.split, _PUBLISHED_CODE.strip().splitlines()):
-        schedule = "constant" if task.startswith("antmaze") else "cosine"
-        settings = dataclasses.replace(
-            _row(task, *numbers), value_layer_norm=True, huber=20.0, policy_schedule=schedule
-        )
-        found[f"code/{task}"] = Preset(settings=settings, source="published code of [garg2023], scripts per task")
-    return found
+        settings = _script(task, _row(task, *numbers))
+        known[f"code/scripts/{task}"] = Preset(settings=settings, source=_SCRIPTS, also=(f"code/{task}",))
+    return known
 
 
 PRESETS = _presets()

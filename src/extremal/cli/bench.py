@@ -57,7 +57,7 @@ class Bench:
     """Scores only: of a point of a curve, and seed; default: 10."""
     last_episodes: int | None = None
     """Scores only: of the last checkpoint, on which the verdict rests; default: 20."""
-    reward_range: Annotated[float | Literal["none"] | None, arg(metavar="FLOAT|none")] = None
+    reward_range: Annotated[float | Literal["none"] | None, arg(metavar="SCALE|none")] = None
     """Scores only: iql and xql divide rewards by the range of returns and multiply by this; default: 1000; none: as they are."""
     environment: str | None = None
     """Scores only: the simulator, instead of the dataset's own."""

@@ -105,7 +105,7 @@ class DataBuild:
             data = builds.build(self.name, self.source, **chosen, progress=told)
         if self.out is not None:
             save_dataset(data, self.out, overwrite=self.overwrite)
-        mean, reference = data.returns.mean(), data.card.reference
+        mean, reference = data.returns[data.whole].mean(), data.card.reference
         score = f" (score {normalised(mean, reference):.1f})" if reference else ""
         size = f"{data.rows} rows, {data.episodes} episodes"
         print(f"{data.card.name}: {size}, mean return {mean:.1f}{score}, hash {data.hash()[:16]}")

@@ -124,7 +124,10 @@ class Algorithms:
         known = method(self.name)
         types = declared(type(known.default))
         if self.json:
-            presets = {n: {"settings": to_json(p.settings), "source": p.source} for n, p in known.presets.items()}
+            presets = {
+                n: {"settings": to_json(p.settings), "source": p.source, "also": p.also}
+                for n, p in known.presets.items()
+            }
             told = {name: describe(hint) for name, hint in types.items()}
             print_json({"settings": to_json(known.default), "types": told, "presets": presets})
             return 0
@@ -135,5 +138,6 @@ class Algorithms:
             [[n, str(values[n]), describe(t), docs.get(n, "")] for n, t in types.items()],
         )
         if known.presets:
-            table(["preset", "source"], [[n, p.source] for n, p in known.presets.items()])
+            named = [[" or ".join((n, *p.also)), p.source] for n, p in known.presets.items()]
+            table(["preset", "source"], named)
         return 0

@@ -30,8 +30,6 @@ class TrainOptions:
     """Of each replica."""
     seeds: tuple[int, ...] = (1,)
     """One number: how many seeds (0, 1, ...). Several: these seeds."""
-    preset: str | None = None
-    """Settings as printed for a benchmark (`extremal algorithms METHOD`); flags still win over it."""
     environment: str | None = None
     """Simulator to evaluate in, instead of the dataset's own: an id, also with arguments ('Pendulum-v1?g=1.0'), or
     module:Env-v0; none: train without one."""
@@ -44,7 +42,8 @@ class TrainOptions:
     log_every: int = 1000
     """Updates that a row of metrics.csv averages over."""
     holdout: float | None = None
-    """Share of episodes kept from training; default: 0.1 where there is no simulator, else 0 (XQL, KLXQL: 0.05)."""
+    """Share of episodes kept from training, the same for every method; default: 0.1 where there is no simulator, 0.05 where there is
+    one (and 40 episodes), 0 under a preset."""
     resume: bool = False
     """Go on with the run in --out, to the numbers that it would have come to uninterrupted (or `extremal train --resume OUT`)."""
     unchecked: bool = False
@@ -123,6 +122,7 @@ def show(run: Run, *, json: bool) -> None:
 
 def _chosen(flags: Any, cls: type) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:
     """The settings that the flags name, the first value of each; and those with several values."""
+    from extremal.algorithms.registry import preset_called
     from extremal.io.config import field_types, sweepable
 
     many = {name: getattr(flags, name) for name in sweepable(cls)}
@@ -130,4 +130,8 @@ def _chosen(flags: Any, cls: type) -> tuple[dict[str, Any], dict[str, tuple[floa
         if not values:
             raise ConfigError(f"--{name.replace('_', '-')} needs a value, or several to sweep over")
     one = {name: many[name][0] if name in many else getattr(flags, name) for name in field_types(cls)}
+    if one.get("preset") is not None:
+        one["preset"] = preset_called(
+            flags.method, one["preset"]
+        ).settings.preset  # by the name that it is listed under
     return one, {name: values for name, values in many.items() if len(values) > 1}

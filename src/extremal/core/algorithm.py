@@ -26,7 +26,8 @@ class Step(Checked):
     trains: str = static()  # field of `online` to differentiate; every other network is a constant
     objective: Objective
     optimiser: Optimiser = Adam()
-    repeat: Count = static(default=1)  # updates per pass, each on a fresh batch
+    repeat: Count = static(default=1)  # updates per pass
+    fresh: bool = static(default=True)  # each of these on a batch of its own; or all on the pass's, with the same draws
     name: str = static(default="")  # of its metrics and its optimiser state; default: `trains`
     every: Count = static(default=1)  # taken at every so many updates (TD3's policy: 2), counted from `start`
     start: Whole = static(default=0)  # first update at which it is taken
@@ -180,12 +181,12 @@ class Algorithm:
     def update(
         self, state: AgentState, dataset: Any, key: jax.Array, index: jax.Array | int
     ) -> tuple[AgentState, Metrics]:
-        """Update number `index`: one pass over the steps that are due, on one batch (a repeated step draws fresh ones).
+        """Update number `index`: one pass over the steps that are due, on one batch (a repeated step may draw fresh ones).
 
         The metrics of a step that is not due are 0 (`due` tells); its network and its optimiser stay as they are.
         """
         pick, spend = jax.random.split(key)
-        batch = self.sampler.sample(dataset, pick)
+        batch, before = self.sampler.sample(dataset, pick), state.online
         metrics: Metrics = {}
         for number, step in enumerate(self.steps):
             run = partial(self._run, step, dataset, batch, pick, jax.random.fold_in(spend, number), metrics)
@@ -195,7 +196,10 @@ class Algorithm:
                 nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(run, state)[1])
                 state, found = jax.lax.cond(step.due(jnp.asarray(index)), run, partial(_skip, nothing), state)
             metrics = {**metrics, **found}
-        target = {n: polyak.follow(state.target[n], getattr(state.online, n), index) for n, polyak in self.slow.items()}
+        target = {
+            name: polyak.follow(state.target[name], getattr(before if polyak.behind else state.online, name), index)
+            for name, polyak in self.slow.items()
+        }
         return state._replace(target=target), metrics
 
     def _run(
@@ -203,8 +207,9 @@ class Algorithm:
     ) -> tuple[AgentState, Metrics]:
         found: Metrics = {}
         for turn in range(step.repeat):
-            fresh = batch if turn == 0 else self.sampler.sample(dataset, jax.random.fold_in(pick, turn))
-            state, found = step.take(state, fresh, jax.random.fold_in(spend, turn), earlier)
+            another = turn if step.fresh else 0
+            rows = batch if another == 0 else self.sampler.sample(dataset, jax.random.fold_in(pick, another))
+            state, found = step.take(state, rows, jax.random.fold_in(spend, another), earlier)
         return state, found
 
     def due(self, index: jax.Array) -> dict[str, jax.Array]:

@@ -102,11 +102,13 @@ def descend(optimiser: Optimiser, gradient: Any, state: Any, params: Any) -> tup
 class Polyak(Checked):
     """A slow copy: it moves by `rate` of the way to the network it follows; rate 1 is a hard copy.
 
-    It moves after each update, or after every so many.
+    It moves after each update, or after every so many. A copy that is `behind` follows what the network was before the update: a
+    hard one is then the network of one update ago.
     """
 
     rate: Share
     every: Count = static(default=1)
+    behind: bool = static(default=False)
 
     def follow(self, slow: Any, online: Any, index: jax.Array | int = 0) -> Any:
         """The copy after update `index`."""

@@ -12,9 +12,13 @@ import jax
 T = TypeVar("T")
 
 
-def static(*, default: Any = dataclasses.MISSING) -> Any:
-    """A field that shapes the program: it joins the tree structure, must be hashable, and a new value recompiles."""
-    return dataclasses.field(default=default, metadata={"static": True})
+def static(*, default: Any = dataclasses.MISSING, compare: bool = True) -> Any:
+    """A field that shapes the program: it joins the tree structure, must be hashable, and a new value recompiles.
+
+    Args:
+        compare: whether records that differ in it alone are unequal.
+    """
+    return dataclasses.field(default=default, compare=compare, metadata={"static": True})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(static, dataclasses.field))

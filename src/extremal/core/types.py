@@ -52,7 +52,7 @@ class Spec:
     observation: tuple[int, ...] = static()
     action: tuple[int, ...] = static()
     actions: int | None = static(default=None)  # number of discrete actions; None for continuous ones
-    best_return: float | None = static(default=None)  # of an episode, undiscounted: what a method may be asked for
+    best_return: float | None = static(default=None)  # of a whole episode, undiscounted: what a method may be asked for
     worst_return: float | None = static(default=None)
 
 
@@ -77,7 +77,9 @@ class Sampler(Protocol):
     """
 
     @property
-    def length(self) -> int: ...  # steps in one entry of a batch
+    def size(self) -> int: ...  # entries of a batch
+    @property
+    def length(self) -> int: ...  # steps in one entry
     def sample(self, dataset: Any, key: jax.Array) -> Any: ...
     def at(self, dataset: Any, row: Any) -> Any: ...  # the batch whose entries begin at `row` [B]
 

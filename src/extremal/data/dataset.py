@@ -31,6 +31,7 @@ from extremal.data.finding import Finding
 from extremal.data.invariants import check, column, flag, observed, real
 from extremal.data.kinds import Actions, settled
 from extremal.data.rows import read_rows
+from extremal.data.whole import whole_episodes
 
 
 @record
@@ -172,12 +173,13 @@ class Dataset:
 
     @property
     def spec(self) -> Spec:
+        returns = self.returns[self.whole]
         return Spec(
             observation=self.observation.shape[1:],
             action=self.action.shape[1:],
             actions=self.card.actions,
-            best_return=float(self.returns.max()),
-            worst_return=float(self.returns.min()),
+            best_return=float(returns.max()),
+            worst_return=float(returns.min()),
         )
 
     @property
@@ -189,6 +191,14 @@ class Dataset:
     def returns(self) -> np.ndarray:
         """[E] undiscounted return of each episode, float64."""
         return np.add.reduceat(np.asarray(self.reward, np.float64), np.asarray(self.starts[:-1]))
+
+    @property
+    def whole(self) -> np.ndarray:
+        """[E] bool: which episodes the recording did not cut (`data.whole`), so that their returns are those of episodes."""
+        last = np.asarray(self.starts)[1:] - 1
+        return whole_episodes(
+            np.asarray(self.terminated)[last], np.asarray(self.truncated)[last], self.lengths, self.card
+        )
 
     def row(self, row: Any) -> Batch:
         """The transitions at `row` [B]; works inside a compiled program."""
@@ -302,8 +312,8 @@ class Dataset:
         return digest.hexdigest()
 
     def statistics(self) -> dict[str, Any]:
-        """Sizes, returns and ranges, as plain numbers for a report."""
-        returns, lengths, action = self.returns, self.lengths, np.asarray(self.action)
+        """Sizes, returns (of whole episodes) and ranges, as plain numbers for a report."""
+        whole, lengths, action = self.whole, self.lengths, np.asarray(self.action)
         spread = lambda x: {"mean": float(x.mean()), "min": float(x.min()), "max": float(x.max())}  # noqa: E731
         return {
             "rows": self.rows,
@@ -311,7 +321,8 @@ class Dataset:
             "observation_shape": list(self.spec.observation),
             "action_shape": list(self.spec.action),
             "discrete_actions": self.card.actions,
-            "return": spread(returns),
+            "cut": int(np.sum(~whole)),
+            "return": spread(self.returns[whole]),
             "length": spread(lengths),
             "reward": spread(np.asarray(self.reward, np.float64)),
             "action_low": np.min(action, axis=0).tolist(),

@@ -109,18 +109,18 @@ class NormaliseObservation(_Unchanged):
 
 @record
 class ScaleReward(_OfReward):
-    """Rewards times `scale` over the range of the episodes' returns (best less worst).
+    """Rewards times `scale` over the range of the episodes' returns (best less worst), of those that are whole.
 
     Source: [kostrikov2021] App. B, locomotion.
     Differs from the paper: the paper divides by the range only; its published code multiplies by 1000, and the inverse
-    temperature of 3 depends on that.
+    temperature of 3 depends on that. That code counts a last episode that the file cuts; a re-implementation and this one do not.
     """
 
     scale: float
     spread: Any = None  # [] best return less worst
 
     def fit(self, dataset: Dataset) -> ScaleReward:
-        spread = dataset.returns.max() - dataset.returns.min()
+        spread = float(np.ptp(dataset.returns[dataset.whole]))
         if not spread > 0.0:
             raise DataError(
                 "all episodes have the same return, so rewards cannot be divided by its range; drop `reward_range`",
@@ -196,13 +196,15 @@ class ShiftReward(_OfReward):
 class BestEpisodes(_Unchanged):
     """The episodes of highest return that together hold at most `fraction` of the steps, and at least the best one.
 
+    Of an episode that the recording cut, the return is not known: it comes after all the others.
+
     Source: [kostrikov2021] Table 1 (10%BC).
     """
 
     fraction: float
 
     def apply(self, dataset: Dataset) -> Dataset:
-        order = np.argsort(-dataset.returns, kind="stable")
+        order = np.lexsort((-dataset.returns, ~dataset.whole))
         steps = np.cumsum(dataset.lengths[order])
         kept = max(1, int(np.searchsorted(steps, self.fraction * dataset.rows, side="right")))
         return dataset.select(np.sort(order[:kept]))
@@ -210,10 +212,14 @@ class BestEpisodes(_Unchanged):
 
 @record
 class ReturnsToGo(_Unchanged):
-    """For each step, what its episode brings from there on, in the units of the rewards that stand before it."""
+    """For each step, what its episode brings from there on, in the units of the rewards that stand before it.
+
+    An episode that the recording cut is left out, as in published code: what it would still have brought is not known.
+    """
 
     def apply(self, dataset: Dataset) -> Dataset:
-        return dataset.with_returns_to_go()
+        whole = dataset.whole
+        return (dataset if whole.all() else dataset.select(whole)).with_returns_to_go()
 
 
 _KNOWN: dict[str, Any] = {

@@ -16,7 +16,8 @@ from extremal.core.algorithm import Algorithm
 from extremal.core.types import AgentState
 from extremal.data.dataset import Dataset
 from extremal.engine.offline import NEVER
-from extremal.engine.replicas import How, draw_ahead, fastest, fill, mesh, place, train_replicas
+from extremal.engine.products import Library, compiler_options, fastest_library
+from extremal.engine.replicas import How, draw_ahead, fastest, fill, mesh, place, take, train_replicas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +62,17 @@ def train(
     alive: np.ndarray | None = None,
     how: How | None = None,
     begins: Callable[[float], None] = lambda seconds: None,
+    library: Library | None = None,
 ) -> Iterator[Progress]:
     """Train all replicas from update `start` to `updates`, yielding at every multiple of a number in `every`, and at the end.
 
     Replicas are spread over the devices; where they do not divide evenly, dead ones fill up. `states` is donated to the
     first chunk. Ends early when no replica is alive. A sampler that draws ahead is yielded at, too, where it draws anew.
     `begins` is called once, when the program is there and the first update next, with the seconds that the program took.
+    `library` takes the matrix products on a CPU; none: the faster one. Which it was shows in the last bits.
     """
     replicas, how, at = keys.shape[0], how or fastest(), partial(jnp.asarray, dtype=jnp.int32)
+    library = library or fastest_library(take(algorithms, 0), replicas)
     devices = mesh(replicas)
     filler = -replicas % devices.size
     living = np.concatenate([np.ones(replicas, bool) if alive is None else alive, np.zeros(filler, bool)])
@@ -88,7 +92,9 @@ def train(
     drawn = ready(start)
     args = lambda start, stop: (drawn, states, dataset, keys, place(devices, living), at(start), at(stop))  # noqa: E731
     clock = time.perf_counter()
-    program = train_replicas.lower(*args(0, 0), how=how, devices=devices).compile()
+    program = train_replicas.lower(*args(0, 0), how=how, devices=devices).compile(
+        compiler_options=compiler_options(library)
+    )
     compiling = time.perf_counter() - clock
     begins(compiling)
     while start < updates and living.any():

@@ -46,6 +46,12 @@ def keep_programs(folder: str | os.PathLike[str] | None = None) -> None:
     reset_cache()  # at its first compilation JAX settles whether there is a place; that may be over
 
 
+def own_place() -> Path | None:
+    """The folder of this processor's programs, for what is known of it besides; None where nothing is to be kept."""
+    named = os.environ.get("EXTREMAL_PROGRAMS")
+    return None if named == "none" else _writable(named)
+
+
 def _writable(chosen: str | os.PathLike[str] | None) -> Path | None:
     """The folder for this processor's programs; None where it cannot be had: then they are compiled anew in every process."""
     try:

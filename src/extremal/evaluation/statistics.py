@@ -123,6 +123,20 @@ def grouped_interval(
     return low.reshape(rows.shape[1:]), high.reshape(rows.shape[1:])
 
 
+def grouped_error(values: Any, group: Any) -> float | None:
+    """Standard error of the mean over rows of `values` [N], whose rows are alike within a `group` [N]; None with one group.
+
+    Groups are what was drawn, so that the mean is a ratio of two sums over them, and its error that of the ratio.
+    """
+    rows = np.asarray(values, np.float64)
+    names, member = np.unique(np.asarray(group), return_inverse=True)
+    count = len(names)
+    if count == 1:
+        return None
+    beyond = np.bincount(member, weights=rows - rows.mean())
+    return float(np.sqrt(count / (count - 1) * np.sum(beyond**2)) / len(rows))
+
+
 def _percentile(data: tuple, statistic: Callable[..., Any], level: float, resamples: int, seed: int, *, axis: int):
     from scipy.stats import bootstrap  # a second of import that training does not need
 

@@ -16,23 +16,28 @@ def sampled_log_sum_exp(q: jax.Array, log_density: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(q - log_density, axis=0) - jnp.log(float(q.shape[0]))
 
 
-def log_mean_exp(q: jax.Array) -> jax.Array:
-    """[...] log (1/N) sum_i exp(Q_i); its slope in Q_i is the softmax of Q over the N.
+def exponential_mean(q: jax.Array, weight: jax.Array | None = None) -> jax.Array:
+    """[...] sum_i w_i Q_i with w_i in proportion to weight_i exp(Q_i): what Q is worth under rho exp(Q) / Z.
 
-    Source: [kumar2020] Eq. (7). Symbols: q [N, ...] of actions drawn from rho.
+    The w are constants, being the mu that is best against Q; so the slope in Q_i is w_i, as that of log sum_i weight_i exp(Q_i).
+
+    Source: [kumar2020] Eq. (7). Symbols: q [N, ...]; weight [N, ...], equal ones unless given: those of rho.
     """
-    return jax.nn.logsumexp(q, axis=0) - jnp.log(float(q.shape[0]))
+    tilted = q if weight is None else q + jnp.log(weight)
+    return jnp.sum(jax.lax.stop_gradient(jax.nn.softmax(tilted, axis=0)) * q, axis=0)
 
 
-def robust_mean(q: jax.Array, *, radius: jax.Array | float) -> jax.Array:
-    """[...] mean of Q + sqrt(radius variance of Q): the largest mean within a chi-square ball of `radius` about uniform weights.
+def robust_mean(q: jax.Array, *, radius: jax.Array | float, weight: jax.Array | None = None) -> jax.Array:
+    """[...] mean of Q + sqrt(radius variance of Q): the largest mean within a chi-square ball of `radius` about the weights.
 
     It is that largest mean as long as no weight would be negative, and above it otherwise.
 
-    Source: [kumar2020] Eq. (8), (9). Symbols: q is [N, ...]; radius = 2 delta / N, or 1 / (d(s) |D|).
+    Source: [kumar2020] Eq. (8), (9). Symbols: q [N, ...]; weight [N, ...] of sum 1 = P-hat, equal ones unless given; radius =
+    2 delta / N, or 1 / (d(s) |D|).
     """
-    centre = jnp.mean(q, axis=0)
-    variance = jnp.mean((q - centre[None]) ** 2, axis=0)
+    mean = lambda x: jnp.mean(x, axis=0) if weight is None else jnp.sum(weight * x, axis=0)  # noqa: E731
+    centre = mean(q)
+    variance = mean((q - centre[None]) ** 2)
     return centre + jnp.sqrt(radius * variance + 1e-12)  # the root of 0 has no slope
 
 

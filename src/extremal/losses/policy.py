@@ -11,7 +11,7 @@ def advantage_weight(
 ) -> jax.Array:
     """exp(inverse_temperature * advantage), at most `max_weight`; clamped before the exponential, so never infinite.
 
-    Source: [kostrikov2021] Eq. (7); [peng2019] Eq. (14).
+    Source: [kostrikov2021] Eq. (7), App. B; [peng2019] Eq. (14).
     """
     return jnp.exp(jnp.minimum(inverse_temperature * advantage, jnp.log(max_weight)))
 

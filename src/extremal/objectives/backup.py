@@ -47,7 +47,7 @@ class SampledBackup:
     With `shift`, each entry of an action is moved by the network `perturbation`, by at most so much. EMaQ has neither, BEAR
     the policy's actions, BCQ the behaviour's, shifted. A batch may bring actions that were drawn ahead.
 
-    Source: [ghasemipour2021] Eq. (3), (10), (11); [fujimoto2019]; [kumar2019] Algorithm 1. Symbols: shift = Phi.
+    Source: [ghasemipour2021] Eq. (3), (11); [fujimoto2019]; [kumar2019] Algorithm 1. Symbols: shift = Phi.
     """
 
     statistic: SampledStatistic

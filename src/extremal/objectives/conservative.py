@@ -6,16 +6,17 @@ A penalty gives, for each critic and state, the statistic of Q that is pushed do
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from extremal.core.record import record, static
 from extremal.core.types import Batch, Metrics
-from extremal.losses.conservative import dual_ascent, dual_weight, log_mean_exp, robust_mean, sampled_log_sum_exp
+from extremal.losses.conservative import dual_ascent, dual_weight, exponential_mean, robust_mean, sampled_log_sum_exp
 from extremal.objectives.backup import Backup
 from extremal.objectives.critic import bellman_error
+from extremal.objectives.expectation import log_density, weighted_actions
 from extremal.objectives.sampled import draws_of, ensemble_values
 
 
@@ -79,38 +80,49 @@ class ExactLogSumExp:
 
 @record
 class PreviousPolicy:
-    """log E exp Q_k(s, a) over actions of the policy that the last update left: CQL(rho).
+    """E Q_k(s, a) exp(Q_k(s, a)) / Z over actions a of the previous policy: CQL(rho).
 
-    Source: [kumar2020] Eq. (7).
+    That policy is `target.pi`, a copy which is one update behind (`Polyak(rate=1, behind=True)`); the present one is `online.pi`.
+
+    Source: [kumar2020] Eq. (7). Symbols: the previous policy = rho.
     """
 
     samples: int = static()
 
     def __call__(self, online: Any, target: Any, batch: Batch, key: jax.Array) -> jax.Array:
-        action = jax.vmap(target.pi(batch.observation).sample)(jax.random.split(key, self.samples))
-        return log_mean_exp(jnp.moveaxis(ensemble_values(online.q, batch.observation, action), 0, 1))
+        action, weight = weighted_actions(target.pi(batch.observation), key, self.samples)
+        q = jnp.moveaxis(ensemble_values(online.q, batch.observation, action), 0, 1)  # [N, E, B]
+        return exponential_mean(q, jnp.broadcast_to(weight[:, None], q.shape))
 
 
 @record
 class Variance:
-    """The mean of Q_k(s, a) over uniform actions, plus the root of `radius` times its variance: CQL(var).
+    """The mean of Q_k(s, a) under a prior, plus the root of `radius` times its variance: CQL(var).
 
-    Source: [kumar2020] Eq. (9). Symbols: radius = 1 / (d(s) |D|).
-    Differs from the paper: one radius for all states, since continuous states are not counted.
+    The prior is uniform, or the inverse of the logged actions' density, by the network `behaviour`: uniform actions then count by
+    1 / density, so that what is seldom logged counts most.
+
+    Source: [kumar2020] Eq. (9), App. A. Symbols: prior = P-hat, density = D-hat(a|s), radius = 1 / (d(s) |D|).
+    Differs from the paper: one radius for all states. d(s) |D| is how often a state was logged, which is once where states are
+    continuous, and the density is a model's.
     """
 
     samples: int = static()
     radius: float
+    prior: Literal["uniform", "inverse"] = static(default="uniform")
 
     def __call__(self, online: Any, target: Any, batch: Batch, key: jax.Array) -> jax.Array:
         action, _ = uniform(key, self.samples, batch)
-        q = jnp.moveaxis(ensemble_values(online.q, batch.observation, action), 0, 1)
-        return robust_mean(q, radius=self.radius)
+        q = jnp.moveaxis(ensemble_values(online.q, batch.observation, action), 0, 1)  # [N, E, B]
+        if self.prior == "uniform":
+            return robust_mean(q, radius=self.radius)
+        weight = jax.nn.softmax(-log_density(target.behaviour, batch.observation, action), axis=0)
+        return robust_mean(q, radius=self.radius, weight=jnp.broadcast_to(weight[:, None], q.shape))
 
 
 @record
 class PolicyMean:
-    """E Q_k(s, a) over actions of the policy: mu = pi.
+    """E Q_k(s, a) over actions of the policy: mu = pi. It is exact where they are discrete.
 
     Source: [kumar2020] Eq. (1), (2), Theorem 3.2.
     """
@@ -118,16 +130,17 @@ class PolicyMean:
     samples: int = static()
 
     def __call__(self, online: Any, target: Any, batch: Batch, key: jax.Array) -> jax.Array:
-        action = jax.vmap(target.pi(batch.observation).sample)(jax.random.split(key, self.samples))
-        return jnp.mean(ensemble_values(online.q, batch.observation, action), axis=1)
+        action, weight = weighted_actions(target.pi(batch.observation), key, self.samples)
+        return jnp.sum(weight[None] * ensemble_values(online.q, batch.observation, action), axis=1)
 
 
 @record
 class FitConservativeCritic:
     """sum over critics of weight mean (penalty_k(s) - Q_k(s, a)) + square mean (r + discount backup(s') - Q_k(s, a))^2.
 
-    `data_term` false leaves out the -Q_k(s, a), which pushes logged actions up. With the network `log_penalty` the
-    weight is multiplied by its exponential. `floor` is the least that a row's gap counts.
+    `data_term` false leaves out the -Q_k(s, a), which pushes logged actions up; the gap of the metrics, by which a weight may be
+    tuned, has it still, since without it a threshold would be one on Q itself. With the network `log_penalty` the weight is
+    multiplied by its exponential. `floor` is the least that a row counts. What follows a transition is of the present policy.
 
     Source: [kumar2020] Eq. (1), (2), (3), (4), (30). Symbols: weight = alpha, square = 1/2.
     Differs from the paper: `square` 1 and `floor` are the published code's.
@@ -145,14 +158,16 @@ class FitConservativeCritic:
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
         draw, follow = jax.random.split(draws_of(key))
-        q, error = bellman_error(online.q, batch, self.backup(target, batch, follow), discount=self.discount)
-        gap = self.penalty(online, target, batch, draw)
-        gap = gap - q if self.data_term else gap
-        gap = jnp.mean(gap if self.floor is None else jnp.maximum(gap, self.floor), axis=1)  # [E]
+        present = target._replace(pi=online.pi)
+        q, error = bellman_error(online.q, batch, self.backup(present, batch, follow), discount=self.discount)
+        lowered = self.penalty(online, target, batch, draw)
+        counted = lambda x: jnp.mean(x if self.floor is None else jnp.maximum(x, self.floor), axis=1)  # noqa: E731
+        gap = counted(lowered - q)  # [E]
         weight = self.weight
         if getattr(target, "log_penalty", None) is not None:
             weight = weight * dual_weight(target.log_penalty())
-        loss = jnp.sum(weight * gap) + self.square * jnp.sum(jnp.mean(error**2, axis=1))
+        pushed = gap if self.data_term else counted(lowered)
+        loss = jnp.sum(weight * pushed) + self.square * jnp.sum(jnp.mean(error**2, axis=1))
         return loss, {"mean": jnp.mean(q), "error": jnp.mean(jnp.abs(error)), "gap": jnp.mean(gap)}
 
 

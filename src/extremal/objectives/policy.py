@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from extremal.core.record import record, static
 from extremal.core.types import Batch, Metrics
 from extremal.losses.policy import advantage_weight, batch_softmax_weight, cloning
-from extremal.objectives.statistic import Statistic, effective_share
+from extremal.objectives.statistic import Statistic, effective_share, share_at
 from extremal.objectives.value import seen_head
 
 
@@ -19,12 +19,16 @@ class Weight(Protocol):
 
     def weight(self, q: jax.Array, head: jax.Array) -> jax.Array: ...
 
+    @property
+    def most(self) -> jax.Array | float | None: ...  # the largest that it can be, if there is such a number
+
 
 @record
 class ExponentialAdvantage:
     """exp(inverse_temperature (Q - V)), at most `max_weight`.
 
-    Source: [kostrikov2021] Eq. (7).
+    Source: [kostrikov2021] Eq. (7), App. B; [garg2023] Eq. (12).
+    Differs from the paper: [garg2023] has V's own beta for the temperature, and no bound.
     """
 
     statistic: Statistic
@@ -35,6 +39,10 @@ class ExponentialAdvantage:
         return advantage_weight(
             q - self.statistic.value(head), inverse_temperature=self.inverse_temperature, max_weight=self.max_weight
         )
+
+    @property
+    def most(self) -> float:
+        return self.max_weight
 
 
 @record
@@ -53,7 +61,7 @@ class WeightedCloning:
         q = jnp.min(target.q(batch.observation, batch.action), axis=0)
         weight = self.weight.weight(q, seen_head(target, batch.observation))
         log_prob = online.pi(batch.observation, dropout=self.dropout, key=key).log_prob(batch.action)
-        return _weighted(weight, log_prob)
+        return _weighted(weight, log_prob, most=self.weight.most)
 
 
 @record
@@ -78,20 +86,22 @@ class OwnAdvantageCloning:
         own = jnp.clip(target.pi(batch.observation).sample(jax.random.key(0) if key is None else key), -1.0, 1.0)
         q, v = (jnp.min(online.q(batch.observation, action), axis=0) for action in (batch.action, own))
         if self.batch_softmax:
-            weight = batch_softmax_weight(q - v, inverse_temperature=self.inverse_temperature)
+            weight, most = batch_softmax_weight(q - v, inverse_temperature=self.inverse_temperature), None
         else:
             weight = advantage_weight(q - v, inverse_temperature=self.inverse_temperature, max_weight=self.max_weight)
-        loss, metrics = _weighted(weight, policy.log_prob(batch.action))
+            most = self.max_weight
+        loss, metrics = _weighted(weight, policy.log_prob(batch.action), most=most)
         return loss, metrics | {"advantage": jnp.mean(q - v)}
 
 
-def _weighted(weight: jax.Array, log_prob: jax.Array) -> tuple[jax.Array, Metrics]:
-    """The loss of rows [B] that count by their weights [B], and what is told of them."""
-    return cloning(weight, log_prob), {
+def _weighted(weight: jax.Array, log_prob: jax.Array, *, most: jax.Array | float | None) -> tuple[jax.Array, Metrics]:
+    """The loss of rows [B] that count by their weights [B], and how even these are; `most`: their bound, if they have one."""
+    metrics = {
         "log_prob": jnp.mean(log_prob),
         "weight": jnp.mean(weight),
         "effective_share": effective_share(weight),
     }
+    return cloning(weight, log_prob), metrics if most is None else metrics | {"at_bound": share_at(weight, most)}
 
 
 @record

@@ -62,7 +62,7 @@ class LogMeanExp:
     It lies below the value on average, by about (E w^2 - 1) beta / 2N for w = exp((Q - V) / beta). `jackknife` takes the part in
     1 / N off: N times it, less N - 1 times the mean of it over all but one.
 
-    Source: [garg2023] Eq. (9); [quenouille1956]. Symbols: samples = N.
+    Source: [garg2023] Eq. (1); [quenouille1956]. Symbols: samples = N.
     """
 
     samples: int = static()

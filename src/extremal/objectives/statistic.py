@@ -7,7 +7,7 @@ the KL ball.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from extremal.core.record import record, static
 from extremal.core.types import Metrics
 from extremal.losses.value import (
     batch_max_gumbel_regression,
+    density_ratio,
     expectile_regression,
     gumbel_regression,
     kl_ball_regression,
@@ -32,9 +33,14 @@ class Statistic(Protocol):
     def weight(self, q: jax.Array, head: jax.Array) -> jax.Array: ...
     def health(self, q: jax.Array, head: jax.Array) -> Metrics: ...
 
+    @property
+    def most(self) -> jax.Array | float | None: ...  # the bound of its weights; none where they have none
+
 
 class _NoHealth:
-    """A statistic whose weights are no density ratio: nothing about them is known beforehand."""
+    """A statistic whose weights are no density ratio: nothing about them is known beforehand, and nothing cuts them off."""
+
+    most = None
 
     def health(self, q: jax.Array, head: jax.Array) -> Metrics:
         return {}
@@ -52,40 +58,58 @@ def ratio_health(weight: jax.Array, clip: jax.Array | float) -> Metrics:
     return {
         "kl": jnp.mean(jax.scipy.special.xlogy(share, share)),
         "effective_share": effective_share(weight),
-        "clipped": jnp.mean((weight >= jnp.exp(clip)).astype(weight.dtype)),
+        "clipped": share_at(weight, jnp.exp(clip)),
     }
 
 
 def effective_share(weight: jax.Array) -> jax.Array:
-    """[] effective sample size of the weights [B], over B; 0 where every weight is."""
-    square = jnp.mean(weight**2)
-    return jnp.mean(weight) ** 2 / jnp.where(square > 0.0, square, 1.0)
+    """[] (sum w)^2 / (B sum w^2) of the weights [B]: the effective sample size over B; 0 where every weight is.
+
+    1 where all weigh the same, 1 / B where one row alone counts; a factor on all of them changes nothing.
+    """
+    largest = jnp.max(weight)
+    share = weight / jnp.where(largest > 0.0, largest, 1.0)  # float32 has neither the square of 1e-25 nor that of 1e25
+    square = jnp.mean(share**2)
+    return jnp.mean(share) ** 2 / jnp.where(square > 0.0, square, 1.0)
+
+
+def share_at(weight: jax.Array, most: jax.Array | float) -> jax.Array:
+    """[] share of the weights [B] that are cut off at `most`; rounding puts one of them within 1e-5 of it."""
+    return jnp.mean((weight >= most * (1.0 - 1e-5)).astype(weight.dtype))
 
 
 @record
 class Gumbel:
     """beta log E exp(Q / beta), the soft maximum; the weight is the density ratio of the soft-optimal policy.
 
-    With `batch_max` the loss is the one that the published numbers were made with: clamped, and divided by the batch's
-    largest exponential.
+    With `batch_max` the loss is the one that the published numbers were made with: clamped, from both sides or (`clamp`)
+    from above alone, and divided by the batch's largest exponential.
 
     Source: [garg2023] Eq. (11), (12), App. D.3.
-    Differs from the paper: without `batch_max`, the exponential goes on as its tangent beyond `clip`.
+    Differs from the paper: without `batch_max`, the exponential goes on as its tangent beyond `clip`; the clamp from above
+    alone is that of the published code; and a weight is at most exp(clip), where Eq. (12) has no bound.
     """
 
     beta: float
     clip: float
     batch_max: bool = static(default=False)
+    clamp: Literal["both", "above"] = static(default="both")
 
     def loss(self, q: jax.Array, head: jax.Array) -> jax.Array:
-        regression = batch_max_gumbel_regression if self.batch_max else gumbel_regression
-        return regression(q - head, beta=self.beta, clip=self.clip)
+        if self.batch_max:
+            below = self.clamp == "both"
+            return batch_max_gumbel_regression(q - head, beta=self.beta, clip=self.clip, from_below=below)
+        return gumbel_regression(q - head, beta=self.beta, clip=self.clip)
 
     def value(self, head: jax.Array) -> jax.Array:
         return head
 
     def weight(self, q: jax.Array, head: jax.Array) -> jax.Array:
-        return jnp.exp(jnp.minimum((q - head) / self.beta, self.clip))
+        return density_ratio(q - head, beta=self.beta, clip=self.clip)
+
+    @property
+    def most(self) -> jax.Array:
+        return jnp.exp(self.clip)
 
     def health(self, q: jax.Array, head: jax.Array) -> Metrics:
         return ratio_health(self.weight(q, head), self.clip)
@@ -114,7 +138,7 @@ class Expectile(_NoHealth):
 class Mean(_NoHealth):
     """The mean of Q, the value of the behaviour policy; every action weighs the same.
 
-    Source: [ghasemipour2021] Eq. (10).
+    Source: [ghasemipour2021] Eq. (6); [kostrikov2021] Fig. 1 (the expectile of one half).
     """
 
     def loss(self, q: jax.Array, head: jax.Array) -> jax.Array:
@@ -179,7 +203,11 @@ class KLBall:
         return head[..., 0] + self.kappa * jnp.minimum(beta, 2.0 * (beta - self.floor))
 
     def weight(self, q: jax.Array, head: jax.Array) -> jax.Array:
-        return jnp.exp(jnp.minimum((q - head[..., 0]) / self._beta(head), self.clip))
+        return density_ratio(q - head[..., 0], beta=self._beta(head), clip=self.clip)
+
+    @property
+    def most(self) -> jax.Array:
+        return jnp.exp(self.clip)
 
     def health(self, q: jax.Array, head: jax.Array) -> Metrics:
         ordered = jnp.sort(jnp.exp(head[..., 1]))

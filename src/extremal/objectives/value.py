@@ -6,10 +6,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from extremal.core.record import record, static
 from extremal.core.types import Batch, Metrics
 from extremal.objectives.statistic import Statistic
+
+FOLDS = 8  # of a batch, where each is divided by the mean weight of the others
+LEAST_WEIGHT = 1.0  # that a loss is divided by, and its mean where V is right: no slope is made larger
 
 
 def seen_head(target: Any, observation: jax.Array) -> jax.Array:
@@ -18,12 +22,29 @@ def seen_head(target: Any, observation: jax.Array) -> jax.Array:
     return target.v(observation) if level is None else target.v(observation, level())
 
 
+def of_the_others(weight: jax.Array) -> jax.Array:
+    """[B] for weights [..., B]: for each eighth of the batch the mean weight of the other seven, at least `LEAST_WEIGHT`.
+
+    It is independent of the rows that it belongs to, and of nearly all of the others, so that one good row in a hundred is seldom missed.
+    """
+    rows = weight.shape[-1]
+    folds = min(FOLDS, rows)
+    if folds == 1:
+        return jnp.ones(rows, weight.dtype)  # a single row has no others
+    member = np.arange(rows) * folds // rows
+    apart = (member != np.arange(folds)[:, None]).astype(weight.dtype)  # [folds, B]
+    each = jnp.mean(weight, axis=tuple(range(weight.ndim - 1)))
+    means = jnp.sum(jnp.asarray(apart / apart.sum(axis=1, keepdims=True)) * each[None], axis=1)
+    return jnp.maximum(means, LEAST_WEIGHT)[member]
+
+
 @record
 class FitValue:
     """mean of statistic.loss(min_k Q_k(s, a), V(s)), Q from the slow copy.
 
-    With `normalised`, the loss is divided by a running average of its weights (`TrackWeight`), which is known before
-    the batch is drawn: that rescales the step, and leaves the minimiser where it is. `random_actions` adds as many
+    The loss may be divided by something that is independent of the rows that it is taken over: that rescales the step, and leaves
+    the minimiser where it is. With `others`, each eighth of the batch is divided by the mean weight of the others; with
+    `normalised`, all of it by a running average of the mean weight (`TrackWeight`), known before the batch is drawn. `random_actions` adds as many
     uniform actions a state to the data's: mu becomes a mixture of both. With `slow`, what is told is of V's slow copy,
     which is what others see of it.
 
@@ -32,6 +53,7 @@ class FitValue:
 
     statistic: Statistic
     normalised: bool = static(default=False)
+    others: bool = static(default=False)
     random_actions: int = static(default=0)
     slow: bool = static(default=False)
 
@@ -51,10 +73,19 @@ class FitValue:
         if self.random_actions and key is not None:
             extra = self._random(target, batch, key)  # [R, B]
             q, v = jnp.concatenate([q[None], extra]), jnp.broadcast_to(v[None], (1 + self.random_actions, *v.shape))
-        loss = jnp.mean(self.statistic.loss(q, v))
+        losses = self.statistic.loss(q, v)
+        if self.others:
+            scale = jax.lax.stop_gradient(of_the_others(self.statistic.weight(q, v)))
+            losses = losses / jnp.broadcast_to(scale, losses.shape)
+        loss = jnp.mean(losses)
         if self.normalised:
             loss = loss * jnp.exp(-jax.lax.stop_gradient(target.log_weight()))
         return loss, metrics
+
+    def weight(self, target: Any, batch: Batch) -> jax.Array:
+        """[B] the policy weight of each logged action, by V as others see it."""
+        q = jnp.min(target.q(batch.observation, batch.action), axis=0)
+        return self.statistic.weight(q, seen_head(target, batch.observation))
 
     def _random(self, target: Any, batch: Batch, key: jax.Array) -> jax.Array:
         """[R, B] pessimistic Q of uniform actions in [-1, 1]; one product of rank 2."""
@@ -66,12 +97,16 @@ class FitValue:
 
 @record
 class TrackWeight:
-    """(x - log mean weight)^2 / 2 of a scalar x: under SGD, the running average of the log of the batch's mean weight."""
+    """(x - log mean weight)^2 / 2 of a scalar x: under SGD, the running average of the log of the batch's mean weight.
+
+    A mean below `LEAST_WEIGHT`, be it 0 for float32, counts as that. Where V is far above every Q its slope is -1 / beta for all rows,
+    and has no size to be rid of.
+    """
 
     def __call__(
         self, online: Any, target: Any, batch: Batch, key: jax.Array | None, earlier: Metrics
     ) -> tuple[jax.Array, Metrics]:
-        level = jnp.log(earlier["v/weight"])
+        level = jnp.log(jnp.maximum(earlier["v/weight"], LEAST_WEIGHT))
         return 0.5 * (online.log_weight() - level) ** 2, {}
 
 

@@ -158,7 +158,7 @@ class GumbelRegressor(_Regressor):
     to it. A network is trained by Adam, with an intercept that is exact after each turn over the rows, and is
     deterministic given `random_state`. In and out, y and X are in their own units; inside they are standardised.
 
-    Source: [garg2023] Eq. (7), Sec. 3.1. Symbols: beta > 0.
+    Source: [garg2023] Eq. (7), Sec. 3.2. Symbols: beta > 0.
 
     Args:
         beta: temperature, in units of y.

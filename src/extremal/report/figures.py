@@ -96,7 +96,7 @@ def gap_panel(axis: Any, runs: Sequence[Run]) -> None:
 def training(runs: Sequence[Run]) -> Any | None:
     """Every logged metric as a small panel; the same metric on held-out episodes is dashed beside it."""
     logged = sorted(
-        {name for run in runs for name in run.metrics if not name.startswith(("critic/", "seen/"))}
+        {name for run in runs for name in run.metrics if not name.startswith(("critic/", "seen/", "calibration/"))}
         - {"update", "replica", "seconds", "updates_per_second"}
     )
     shown = sorted(

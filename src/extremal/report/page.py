@@ -13,7 +13,7 @@ from extremal.core.files import atomic, check_replaces
 from extremal.report import figures
 from extremal.report.runs import Run, names, read_runs, value_text
 from extremal.report.style import PALETTE, colours, styled, svg
-from extremal.report.words import NO_SIMULATOR, interval, label, measure, number, verdict
+from extremal.report.words import NO_SIMULATOR, apart, interval, label, measure, number, verdict
 
 
 def write_report(runs: Sequence[Path], out: Path, *, title: str) -> Path:
@@ -46,7 +46,7 @@ def _context(runs: Sequence[Run], title: str) -> dict[str, Any]:
         "palette": PALETTE,
         "verdicts": [{"text": verdict(run, name), "colour": colour[run.method]} for name, run in named],
         "diverged": [f"{name}: {text}" for name, run in named for text in run.diverged],
-        "alarms": [f"{name}, {text}" for name, run in named for text in run.alarms],
+        "alarms": [*(f"{name}, {text}" for name, run in named for text in run.alarms), *apart(runs, names(runs))],
         "course": [f"{name} {text}" for name, run in named for text in run.course],
         "check": list(dict.fromkeys(f"{run.dataset['name']}, {text}" for run in runs for text in run.check)),
         "simulator": any(run.judge for run in runs),
@@ -120,7 +120,7 @@ def _card(data: dict[str, Any]) -> list[tuple[str, str]]:
     if known:
         rows += [
             ("transitions", f"{known['rows']:,} in {known['episodes']:,} episodes"),
-            ("episodes end by", f"{known['terminated']:,} terminated, {known['truncated']:,} truncated"),
+            ("episodes end by", f"{known['terminated']:,} terminated, {known['truncated']:,} truncated" + _cut(known)),
             ("return of an episode", spread(known["return"])),
             ("length of an episode", spread(known["length"])),
             ("reward of a step", spread(known["reward"])),
@@ -134,6 +134,10 @@ def _card(data: dict[str, Any]) -> list[tuple[str, str]]:
     if recipe:
         rows.append(("recipe", ", ".join(f"{key} {value_text(value)}" for key, value in recipe.items())))
     return rows
+
+
+def _cut(known: dict[str, Any]) -> str:
+    return f"; {known['cut']:,} cut by the recording, whose returns do not count" if known.get("cut") else ""
 
 
 def _actions(known: dict[str, Any]) -> str:

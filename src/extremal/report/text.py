@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from extremal.report.runs import names, read_runs
-from extremal.report.words import interval, label, measure, number, verdict
+from extremal.report.words import apart, interval, label, measure, number, verdict
 
 
 def table(runs: Sequence[Path]) -> str:
@@ -44,6 +44,7 @@ def table(runs: Sequence[Path]) -> str:
         notes += [f"{name}, {text}" for text in run.alarms]
         notes += [f"{name} {text}" for text in run.course]
         notes += [f"{run.dataset['name']}, {text}" for text in run.check]
+    notes += apart(read, names(read))
     console = Console(file=(file := io.StringIO()), width=1000, highlight=False, markup=False)
     if lines.row_count:
         console.print(lines)

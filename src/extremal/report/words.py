@@ -11,6 +11,8 @@ from extremal.report.runs import JUDGES, Run, curves, value_text
 
 NO_SIMULATOR = "no simulator belongs to this dataset, so there is no score: losses on held-out episodes and value statistics stand in"
 
+KEEPS_SOME = "--holdout 0.1 (in Python holdout=0.1) keeps episodes for that"
+
 
 def measure(metric: str) -> str:
     """A metric of summary.json as a person says it."""
@@ -70,6 +72,24 @@ def verdict(run: Run, name: str) -> str:
     return f"{name} {claim}{best} ({sure}), at the last checkpoint, after {result['updates']:,} updates."
 
 
+def apart(runs: Sequence[Run], named: Sequence[str]) -> list[str]:
+    """One sentence for each data set of which the runs hold out different shares, and so are trained on different rows."""
+    sentences = []
+    for data in {run.dataset["hash"]: run.dataset for run in runs}.values():
+        of = {
+            n: run.config.get("holdout", 0)
+            for n, run in zip(named, runs, strict=True)
+            if run.dataset["hash"] == data["hash"]
+        }
+        if len(set(of.values())) > 1:
+            listed = ", ".join(f"{name} {share:g}" for name, share in of.items())
+            sentences.append(
+                f"of {data['name']} the runs hold out different shares of the episodes ({listed}), and so learn from different rows; "
+                "one --holdout for all of them (holdout in a sweep file) makes them alike"
+            )
+    return sentences
+
+
 def _best(results: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """The result to speak of: of the best kind of measure, the highest mean."""
     for _, metric, _ in JUDGES:
@@ -86,7 +106,9 @@ def _held_out(run: Run) -> str:
         if name != column and name.endswith("/loss") and not name.startswith("log_"):
             held, seen = (_last(run, c) for c in (column, name))
             said.append(f"{name} {held:.3g} held out" + (f" ({seen:.3g} in training)" if np.isfinite(seen) else ""))
-    return f"Last values: {'; '.join(said)}." if said else "No held-out loss was logged."
+    if said:
+        return f"Last values: {'; '.join(said)}."
+    return "No held-out loss was logged." if run.config.get("holdout") else f"No episode is held out; {KEEPS_SOME}."
 
 
 def _last(run: Run, column: str) -> float:

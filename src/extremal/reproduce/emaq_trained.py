@@ -14,12 +14,18 @@ from extremal.reproduce.panels import entry, last
 
 BUDGETS = {
     "reduced": Budget(updates=20_000, seeds=3, episodes=50),
-    "paper": Budget(updates=1_000_000, seeds=2, episodes=100, evaluations=20),
+    "paper": Budget(
+        updates=1_000_000,
+        seeds=2,
+        episodes=100,
+        evaluations=20,
+        ours="500,000 updates of the behaviour's model; 20 evaluations of 100 episodes each; width 256 in Fig. 10",
+    ),
 }
 NARROW = BUDGETS | {
     "reduced": dataclasses.replace(BUDGETS["reduced"], width=0.5)  # of every width below, too; where rivals train
 }
-FIT = {"reduced": 20_000, "paper": 500_000}  # updates of the behaviour's model
+FIT = {"reduced": 20_000, "paper": 500_000}  # updates of the behaviour's model; the paper does not print them
 DRAWS = {"reduced": (5, 20, 100), "paper": (5, 10, 25, 50, 100, 200, 400)}
 TABLE1_DRAWS = {"reduced": (20,), "paper": (16, 32, 50, 64, 100, 128, 150, 200)}  # AntMaze's and Adroit's together
 SOFT_DRAWS = {"reduced": 20, "paper": 25}

@@ -25,6 +25,7 @@ class Budget:
     evaluations: int = 5  # in the course of training
     width: float = 1.0  # factor on every width of every network
     holdout: float = 0.0  # share of the episodes that no method sees
+    ours: str = ""  # of it and of the arms' settings, what the paper does not print
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -54,7 +54,7 @@ def compute(
     Nothing in it is random, so `seed` changes nothing. The limit of the soft expected maximum for ever larger N is the
     Boltzmann mean E_mu[exp(alpha q) q] / E_mu exp(alpha q), which is below the maximum.
 
-    Source: [ghasemipour2021] Eq. (5), App. J; [kostrikov2021] Eq. (3); [garg2023] Eq. (1).
+    Source: [ghasemipour2021] Eq. (5), App. J; [kostrikov2021] Sec. 4.1, 4.4; [garg2023] Eq. (1).
     """
     values, mu = np.asarray(q, np.float64), np.asarray(weights, np.float64)
     spread = float(np.sqrt((mu * (values - mu @ values) ** 2).sum()))

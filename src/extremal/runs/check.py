@@ -50,12 +50,13 @@ def checked(data: Dataset, *, hash: str, unchecked: bool, more: Sequence[Finding
     return {"unchecked": unchecked, "findings": [_plain(finding) for finding in findings]}
 
 
-def tell(check: Mapping[str, Any], watch: Watcher) -> None:
-    """Pass the findings on to the watcher, if there are any."""
-    if findings := check.get("findings"):
-        from extremal.report.check import finding_text
+def tell(check: Mapping[str, Any], more: Sequence[str], watch: Watcher) -> None:
+    """Pass the findings on to the watcher, and whatever else there is to be warned of."""
+    from extremal.report.check import finding_text
 
-        watch(0, {"warnings": [f"{finding['level']}: {finding_text(finding)}" for finding in findings]})
+    warnings = [f"{finding['level']}: {finding_text(finding)}" for finding in check.get("findings", ())]
+    if warnings := [*warnings, *(f"warning: {one}" for one in more)]:
+        watch(0, {"warnings": warnings})
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

@@ -27,8 +27,6 @@ from extremal.io import config
 if TYPE_CHECKING:
     from extremal.runs.train import Watcher
 
-HELD_OUT = 0.05  # share of the episodes by which a fit is judged
-
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
@@ -37,7 +35,8 @@ class Fitted:
     name: str  # of the network
     settings: Any
     updates: int
-    digest: str  # of settings, updates, data and version
+    holdout: float  # as in the run that wants it: the same episodes train it, and the same ones judge it
+    digest: str  # of settings, updates, data, hold-out and version
 
     @property
     def folder(self) -> Path:
@@ -47,6 +46,7 @@ class Fitted:
         """[R, ...] one network a seed; a seed that stands twice (in a sweep) gets the same one twice.
 
         Args:
+            data: all of them, of which the same episodes are held out as in the method's run.
             fitted: transforms of the method; what it and the network see is in the same units.
 
         Raises:
@@ -94,7 +94,7 @@ class Fitted:
             seeds=seeds,
             out=self.folder / f"seeds-{'-'.join(map(str, seeds))}",
             environment="none",
-            holdout=HELD_OUT if data.episodes > 1 else 0.0,
+            holdout=self.holdout,
             resume=True,
             watch=told,
             transforms=fitted,
@@ -106,6 +106,7 @@ def fits_of(settings: Any, data: Dataset, holdout: float, known: Sequence[Transf
     """The networks that a method wants fitted beforehand; most want none.
 
     Args:
+        holdout: share of the episodes that the method's run holds out.
         known: transforms that were fitted to other data.
     """
     if not hasattr(settings, "fits"):
@@ -114,8 +115,8 @@ def fits_of(settings: Any, data: Dataset, holdout: float, known: Sequence[Transf
     found = {}
     for name, fit in settings.fits().items():
         kind, values = type(fit.settings).__name__, config.to_json(fit.settings)
-        recipe = [version, kind, values, fit.updates, data.hash(), holdout, HELD_OUT]
+        recipe = [version, kind, values, fit.updates, data.hash(), holdout]
         recipe += [transforms.to_json(transform) for transform in known]
         digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-        found[name] = Fitted(name, fit.settings, fit.updates, digest)
+        found[name] = Fitted(name, fit.settings, fit.updates, holdout, digest)
     return found

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Parts(NamedTuple):
     """Of a dataset."""
 
-    kept: Dataset  # for training
-    prepared: Dataset  # the same, as the networks see it
+    whole: Dataset
+    prepared: Dataset  # what is kept for training, as the networks see it
     held_out: Dataset | None
 
 
@@ -46,7 +46,7 @@ def go(
     given: dict[str, Any] = {}
     if not checkpoints(path):
         wanted = fits if origin is None else origin.lacking(fits)
-        given = {n: fit.networks(parts.kept, plan.seeds, plan.prepare, watch=watch) for n, fit in wanted.items()}
+        given = {n: fit.networks(parts.whole, plan.seeds, plan.prepare, watch=watch) for n, fit in wanted.items()}
     begin = partial(origin.put, plan=plan, given=given) if origin is not None else lambda states: states
     judge = None if plan.environment is None else maker(simulator, plan)
     Training(

@@ -106,8 +106,11 @@ class Origin:
 
     def foreign(self, plan: Plan) -> tuple[Transform, ...]:
         """The transforms that a run by `plan` takes over, where they were fitted to other data than its own."""
-        same = self.plan.dataset["hash"] == plan.dataset["hash"] and self.plan.holdout == plan.holdout
-        return () if same else self.plan.prepare
+        return () if self.on(plan.dataset["hash"]) and self.plan.holdout == plan.holdout else self.plan.prepare
+
+    def on(self, hash: str) -> bool:
+        """Whether it learned from the data of this hash."""
+        return self.plan.dataset["hash"] == hash
 
     def lacking(self, fits: Mapping[str, Fitted]) -> dict[str, Fitted]:
         """Networks to be fitted beforehand that this run has not: fitted to other data, say."""
@@ -119,9 +122,19 @@ class Origin:
         online, target = jax.tree.map(lambda x: x[chosen], (self.states.online, self.states.target))
         return states._replace(online=online._replace(**given), target=target)
 
-    def findings(self, kept: Dataset) -> list[Finding]:
-        """A warning where this run's range of actions cuts those of the data."""
+    def findings(self, plan: Plan, kept: Dataset) -> list[Finding]:
+        """A warning where this run's range of actions cuts those of the data, and one where it has seen what `plan` holds out."""
         findings = []
+        if self.on(plan.dataset["hash"]) and plan.holdout > self.plan.holdout:
+            findings.append(
+                Finding(
+                    level="warning",
+                    code="held-out-seen",
+                    says=f"{self.path} held out {self.plan.holdout:g} of these episodes, and {plan.holdout:g} are asked for: its "
+                    "weights know some of them, so that held-out numbers look better than they are",
+                    advice=f"leave --holdout out, or give {self.plan.holdout:g}",
+                )
+            )
         for transform in self.plan.prepare:
             if isinstance(transform, RescaleAction):
                 beyond = np.abs(np.asarray(kept.action) - transform.centre) > (1.0 + 1e-4) * transform.half

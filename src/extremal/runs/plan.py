@@ -25,6 +25,7 @@ from extremal.core.types import Spec, Transform
 from extremal.data import transforms
 from extremal.data.dataset import Dataset
 from extremal.data.kinds import Actions
+from extremal.engine.products import LIBRARIES, Library
 from extremal.evaluation.rollout import MAX_STEPS
 from extremal.io import config
 
@@ -55,6 +56,9 @@ class Plan:
     log_every: int
     episodes: int
     holdout: float
+    held_out: Mapping[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # how many episodes and rows, and why (`holdout`)
     max_steps: int = MAX_STEPS  # of an evaluation episode
     fits: Mapping[str, str] = dataclasses.field(
         default_factory=dict
@@ -66,6 +70,7 @@ class Plan:
         default_factory=dict
     )  # what the check of the data found that is no note
     initial: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # the run whose weights it starts from
+    library: Library = "ynnpack"  # that takes the matrix products on a CPU: it shows in the last bits
     extensions: tuple[
         Mapping[str, Any], ...
     ] = ()  # from, to and at so many updates, and which schedules were laid anew
@@ -102,10 +107,12 @@ class Plan:
             "episodes": self.episodes,
             "max_steps": self.max_steps,
             "holdout": self.holdout,
+            "held_out": dict(self.held_out),
             "fits": dict(self.fits),
             "source": dict(self.source),
             "check": dict(self.check),
             "initial": dict(self.initial),
+            "library": self.library,
             "extensions": [dict(extension) for extension in self.extensions],
             "versions": versions(),
         }
@@ -144,6 +151,8 @@ def _plan(value: Mapping[str, Any]) -> Plan:
     for name, kind in _OF_DATASET.items():
         if not isinstance(value["dataset"][name], kind):
             raise ValueError(f"{name} of the dataset is {value['dataset'][name]!r}")
+    if value.get("library", LIBRARIES[0]) not in LIBRARIES:
+        raise ValueError(f"library is {value['library']!r}; it is one of {', '.join(LIBRARIES)}")
     if not isinstance(value["replicas"], list) or not value["replicas"]:
         raise ValueError("replicas holds none")
     return Plan(
@@ -159,10 +168,12 @@ def _plan(value: Mapping[str, Any]) -> Plan:
             worst_return=returns["min"],
         ),
         prepare=tuple(transforms.from_json(t) for t in value["prepare"]),
+        held_out=dict(value.get("held_out", {})),
         fits=dict(value.get("fits", {})),
         source=dict(value.get("source", {})),
         check=dict(value.get("check", {})),
         initial=dict(value.get("initial", {})),
+        library=value.get("library", LIBRARIES[0]),
         extensions=tuple(dict(extension) for extension in value.get("extensions", ())),
         **{name: admitted(name, value.get(name, MAX_STEPS), OPTIONS[name]) for name in OPTIONS},
     )

@@ -18,6 +18,7 @@ from extremal.runs.extension import extended
 from extremal.runs.fitted import Fitted, fits_of
 from extremal.runs.folder import claimed, content_of
 from extremal.runs.going import Parts, go
+from extremal.runs.holdout import parted
 from extremal.runs.initial import Origin, origin_of
 from extremal.runs.plan import Plan, options, read_plan
 from extremal.runs.run import Run
@@ -72,7 +73,7 @@ def resume(
         check_simulator(environment, plan, begun=True)
         origin, fits = (None, {}) if checkpoints(path) else _beforehand(plan, path, data)
         plan = dataclasses.replace(plan, fits={**plan.fits, **{name: fit.digest for name, fit in fits.items()}})
-        kept, held_out = data.split(plan.holdout) if plan.holdout else (data, None)
+        kept, held_out = parted(data, plan.holdout)
         base = plan.settings.algorithm(plan.spec, updates=plan.updates)
         _, prepared = prepare(base.prepare, kept, known=plan.prepare)
         if plan.to_json() != before.to_json():
@@ -80,7 +81,7 @@ def resume(
                 read_saved(plan, path, *tables(path))  # what is damaged is told before anything is written
             (path / "summary.json").unlink(missing_ok=True)  # of a shorter run
             plan.save(path)
-        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=environment)
+        go(plan, path, Parts(data, prepared, held_out), fits, watch, origin=origin, simulator=environment)
     return Run(path)
 
 

@@ -20,6 +20,7 @@ from extremal.data.finding import Finding
 from extremal.data.ids import load_dataset
 from extremal.data.kinds import Actions, agree
 from extremal.data.transforms import prepare
+from extremal.engine.products import fastest_library
 from extremal.engine.programs import keep_programs
 from extremal.engine.replicas import take, use_every_core
 from extremal.evaluation.rollout import MAX_STEPS
@@ -28,6 +29,7 @@ from extremal.runs.check import checked, tell
 from extremal.runs.fitted import fits_of
 from extremal.runs.folder import claimed
 from extremal.runs.going import Parts, go
+from extremal.runs.holdout import choose, parted, unjudged
 from extremal.runs.initial import Origin, origin_of, record_of
 from extremal.runs.judge import evaluation_seed
 from extremal.runs.plan import Plan, describe_dataset, options, read_plan, replicas_of, source_of
@@ -38,9 +40,6 @@ from extremal.runs.train import Watcher, checkpoints, finished, load_checkpoint
 if TYPE_CHECKING:
     from extremal.evaluation.measures import Evaluation
     from extremal.runs.simulator import Simulator
-
-HELD_OUT = 0.1  # share of the episodes kept from training where there is no simulator to judge by
-LEAST_EPISODES = 40  # with fewer, a method's own wish to hold some out is not heard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,8 +185,8 @@ def train(
         evaluate_every: updates between evaluations, which are also the checkpoints; default: a tenth of `updates`.
         episodes: per evaluation and replica. max_steps: of an episode, which is cut there if it has not ended.
         log_every: updates that a row of metrics.csv averages over.
-        holdout: share of the episodes kept from training; default: a tenth where there is no simulator, else none, or a
-            twentieth for a method whose health shows on them.
+        holdout: share of the episodes kept from training; default: a tenth where there is no simulator, else a twentieth (none of
+            fewer than 40 episodes), for every method; none under a preset (`extremal.runs.holdout`).
         resume: go on with the run in `out`, to the numbers that it would have come to uninterrupted.
         watch: called as `watch(update, metrics)` after every chunk.
         transforms: fitted ones, of another run on this data, which had it checked, instead of the method's own of the same kind.
@@ -216,12 +215,15 @@ def train(
         agree(data.card, actions)
         described = _described(data, dataset, environment)
         before = _begun(path, described["hash"])
-        share = _share(settings, data, described["environment"]) if holdout is None else holdout
-        kept, held_out = data.split(share) if share else (data, None)
         base = settings.algorithm(data.spec, updates=updates)
         origin = None if start is None or before is not None else origin_of(start)
         if origin is not None:
             origin.check(settings, data.spec, base)
+        if before is not None and holdout is None:
+            holdout = before.holdout
+        asked = {"asked": holdout, "origin": origin, "hash": described["hash"]}
+        choice = choose(settings, data, described["environment"], **asked)
+        kept, held_out = parted(data, choice.share)
         fitted, prepared = prepare(base.prepare, kept, known=_known(transforms, origin, before))
         plan = Plan(
             method=algorithm if isinstance(algorithm, str) else name_of(algorithm),
@@ -235,21 +237,23 @@ def train(
             log_every=min(log_every, updates),
             episodes=episodes,
             max_steps=max_steps,
-            holdout=share,
+            holdout=choice.share,
+            held_out=choice.record(held_out),
             source=source_of(dataset, actions),
             initial={} if start is None else record_of(start, origin, before),
+            library=fastest_library(base, len(replicas)),
         )
         check_simulator(environment, plan)
         if before is not None:
             check_same(dataclasses.replace(plan, fits=before.fits), before, path)
             plan, fits = before, {}  # whatever was fitted is in the checkpoint
         else:
-            fits = fits_of(settings, data, share, () if origin is None else origin.foreign(plan))
+            fits = fits_of(settings, data, choice.share, () if origin is None else origin.foreign(plan))
             check = {} if transforms else _checked(data, plan, kept, origin, unchecked)
             plan = dataclasses.replace(plan, check=check, fits={name: fit.digest for name, fit in fits.items()})
             plan.save(path)
-            tell(plan.check, watch)
-        go(plan, path, Parts(kept, prepared, held_out), fits, watch, origin=origin, simulator=environment)
+            tell(plan.check, unjudged(plan), watch)
+        go(plan, path, Parts(data, prepared, held_out), fits, watch, origin=origin, simulator=environment)
     return Run(path)
 
 
@@ -272,7 +276,7 @@ def _checked(data: Dataset, plan: Plan, kept: Dataset, origin: Origin | None, un
     more: list[Finding] = []
     if origin is not None:
         origin.replicas(plan)
-        more = origin.findings(kept)
+        more = origin.findings(plan, kept)
     return checked(data, hash=plan.dataset["hash"], unchecked=unchecked, more=more)
 
 
@@ -287,10 +291,3 @@ def _begun(path: Path, hash: str) -> Plan | None:
         return None
     check_data(hash, plan, path)
     return plan
-
-
-def _share(settings: Any, data: Dataset, environment: str | None) -> float:
-    """Of the episodes that are held out, where nobody says."""
-    if environment is None:
-        return HELD_OUT
-    return getattr(settings, "held_out_share", 0.0) if data.episodes >= LEAST_EPISODES else 0.0

@@ -10,8 +10,8 @@ from typing import Any
 from extremal.core.errors import RunError
 from extremal.runs.plan import Plan
 
-# Of config.json: what tells how a run came about, and changes no number.
-_ABOUT = frozenset(("versions", "source", "check", "extensions"))
+# Of config.json: what tells how a run came about and changes no number, and the library, which stays the one that it began with.
+_ABOUT = frozenset(("versions", "source", "check", "extensions", "held_out", "settings.preset", "library"))
 
 
 def check_data(hash: str, before: Plan, path: Path) -> None:
@@ -44,11 +44,13 @@ def check_same(plan: Plan, before: Plan, path: Path) -> None:
 def differing(plan: Plan, before: Plan) -> list[str]:
     """The differences, as `updates 40 (now 50)`."""
     new, old = plan.to_json(), before.to_json()
-    return sorted(name for part in new.keys() - _ABOUT for name in _differing(part, new[part], old[part]))
+    return sorted(name for part in new for name in _differing(part, new[part], old[part]))
 
 
 def _differing(part: str, new: Any, old: Any) -> Iterator[str]:
     """The differences in one part of a plan: `beta 1.0 (now 2.0)` for a setting, the name alone where values are long."""
+    if part in _ABOUT:
+        return
     if isinstance(new, Mapping) and isinstance(old, Mapping):
         for name in new.keys() | old.keys():
             yield from _differing(f"{part}.{name}", new.get(name), old.get(name))

@@ -12,6 +12,7 @@ from extremal.evaluation.measures import notes
 from extremal.evaluation.statistics import summarise
 from extremal.evaluation.success import PARTIAL, WHEN_WON
 from extremal.runs.health import alarms
+from extremal.runs.holdout import unjudged
 from extremal.runs.plan import Plan, versions
 
 # column of evaluations.csv -> metric of summary.json; steps to the goal are those of the episodes that reached it
@@ -73,6 +74,7 @@ def summary(
         "extensions": [dict(extension) for extension in plan.extensions],
         "alarms": [
             *alarms(metrics, [plan.to_json()["settings"] | dict(own) for _, own in plan.replicas], plan.updates),
+            *unjudged(plan, metrics),
             *_notes(plan, [row for row in evaluations if int(row["update"]) == last]),
         ],
         "diverged": [

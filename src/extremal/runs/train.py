@@ -15,7 +15,6 @@ import numpy as np
 from extremal.core.algorithm import Algorithm
 from extremal.core.errors import DivergedError, ExtremalError, RunError
 from extremal.core.files import atomic, read_json, write_json
-from extremal.core.types import Sampler
 from extremal.data.dataset import Dataset
 from extremal.engine.loop import Divergence, Progress, train
 from extremal.engine.replicas import init_replicas, run_keys, stack, take
@@ -24,6 +23,7 @@ from extremal.io import checkpoint
 from extremal.io.log import WITHOUT_DIVERGED, Table
 from extremal.runs.calibration import save_calibration
 from extremal.runs.health import shown as health_shown
+from extremal.runs.heldout import at, spread, unseen
 from extremal.runs.judge import Judgement, judge
 from extremal.runs.plan import Plan
 from extremal.runs.stopping import asked_to_stop, ended_by
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 
 KEPT = 2  # checkpoints
 SHOWN_EVERY = 10.0  # seconds between two writings of metrics.csv, so that a run can be followed between checkpoints
-HELD_OUT_ROWS = 4096  # steps at most, in the batch on which held-out losses are measured
 _DIVERGENCE = {"replica": int, "update": int, "metric": str}  # an entry of diverged.json
-CLAIMED_ROWS = 512  # in that on which a critic is asked; acting may draw a hundred actions for each
+CLAIMED_STEPS = 512  # in the batch on which a critic is asked; acting may draw a hundred actions for each
 
 
 class Watcher(Protocol):
@@ -107,6 +106,7 @@ class Training:
                 start=self.logged,
                 alive=alive,
                 begins=lambda seconds: self.watch(self.logged, {"compiled": seconds}),
+                library=self.plan.library,
             ):
                 self._after(progress)
                 if stopping:
@@ -160,12 +160,7 @@ class Training:
             row = {"update": progress.update, "replica": int(r)}
             row |= {name: float(value[r]) for name, value in sorted(progress.metrics.items())}
             if due and self.held_out is not None:
-                state = take(progress.states, int(r))
-                found = _measure(self.algorithms[r], state, _head(self.algorithms[r].sampler, self.held_out))
-                row |= {f"heldout/{name}": float(value) for name, value in sorted(found.items())}
-                if "v/kl" in found:  # V is never still: held out is judged beside seen, by the same networks
-                    seen = _measure(self.algorithms[r], state, _head(self.algorithms[r].sampler, self.data))
-                    row |= {f"seen/{name}": float(seen[name]) for name in ("v/kl", "v/weight")}
+                row |= unseen(self.algorithms[r], take(progress.states, int(r)), self.held_out, self.data)
             if due and self.algorithms[r].discount is not None:
                 row |= self._claims(self.algorithms[r], take(progress.states.online, int(r)))
             row |= {"seconds": progress.seconds, "updates_per_second": rate}
@@ -180,7 +175,8 @@ class Training:
 
     def _claims(self, algorithm: Algorithm, online: Any) -> dict[str, float]:
         """What the critic holds of the training data's actions, and of its own policy's in the data's states."""
-        batch = _head(algorithm.sampler, self.data, steps=CLAIMED_ROWS)
+        sampler = algorithm.sampler
+        batch = at(sampler, self.data, spread(sampler, self.data, steps=CLAIMED_STEPS))
         own = policy_value(algorithm, online, batch.observation)
         return {
             "critic/gap_expansion": float(gap_expansion(online, batch)),
@@ -257,18 +253,6 @@ class Training:
 def beside() -> bool:
     """Whether evaluation runs beside the next chunks: where an accelerator trains. Cores that train are not to be disturbed."""
     return jax.default_backend() != "cpu"
-
-
-@jax.jit
-def _measure(algorithm: Algorithm, state: Any, batch: Any) -> dict[str, jax.Array]:
-    return algorithm.measure(state, batch)
-
-
-def _head(sampler: Sampler, dataset: Dataset, *, steps: int = HELD_OUT_ROWS) -> Any:
-    """A batch spread evenly over a dataset, the same at every call."""
-    count = max(min(dataset.rows, steps // sampler.length), 1)
-    rows = np.linspace(0, dataset.rows - 1, count).astype(np.int32)
-    return jax.tree.map(jax.numpy.asarray, sampler.at(dataset, rows))
 
 
 # ---- checkpoints of a run ----------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class Exponential:
 
     penalty_weight: float
     prior: np.ndarray | str = "uniform"
-    """[S, A]; "uniform" over the support is CQL(H), "policy" CQL(rho) with the policy of the iteration before."""
+    """[S, A]; "uniform" over the support is CQL(H), "policy" CQL(rho). At a fixed point the previous policy is the present one."""
 
     def lowered(self, q: np.ndarray, behaviour: np.ndarray, policy: np.ndarray) -> np.ndarray:
         """rho exp(Q), normalised: the softmax for CQL(H)."""
@@ -82,14 +82,16 @@ class Exponential:
 class Variance:
     """CQL(var): alpha (max of E_mu Q over the chi-square ball about a prior - E_behaviour Q).
 
-    Source: [kumar2020] Eq. (8), (9). Symbols: penalty_weight = alpha, prior = P-hat, radius = 2 delta / N.
+    Source: [kumar2020] Eq. (8), (9). Symbols: penalty_weight = alpha, prior = P-hat, radius = 2 delta / N, or 1 / (d(s) |D|).
     Differs from the paper: the maximum of the ball itself, which mean + sqrt(radius variance) bounds; they are equal where
     every mu(a) is positive.
     """
 
     penalty_weight: float
-    radius: float
+    radius: float | np.ndarray
+    """One for all states, or one for each [S], of those that are not terminal: 1 / (d(s) |D|) is 1 over how often s was logged."""
     prior: np.ndarray | str = "uniform"
+    """[S, A]; "uniform" over the support, or "inverse": in proportion to 1 / behaviour, which is the paper's D-hat."""
 
     def lowered(self, q: np.ndarray, behaviour: np.ndarray, policy: np.ndarray) -> np.ndarray:
         """Of the prior's ball the best against q; where actions tie for it, one of several."""
@@ -98,7 +100,9 @@ class Variance:
     def minimiser(self, target: np.ndarray, behaviour: np.ndarray, policy: np.ndarray) -> np.ndarray:
         """By its saddle point: mu is best in the ball for E_mu target - alpha / 2 chi-square(mu, behaviour)."""
         alpha = within("penalty_weight", self.penalty_weight, 0.0, np.inf)
-        radius = within("radius", self.radius, 0.0, np.inf)
+        radius = np.array([within("radius", float(x), 0.0, np.inf) for x in np.ravel(self.radius)])
+        if radius.size not in (1, len(target)):
+            raise DataError(f"has {radius.size} numbers for {len(target)} live states", field="radius")
         prior = _prior(self.prior, behaviour, policy)
         mu = chi_square.penalised_in_ball(target, behaviour, prior, weight=alpha, radius=radius)
         ratio = np.divide(mu, behaviour, out=np.ones_like(mu), where=behaviour > 0)
@@ -169,9 +173,11 @@ def without_half(penalty_weight: float) -> float:
 def _prior(prior: np.ndarray | str, behaviour: np.ndarray, policy: np.ndarray) -> np.ndarray:
     """[S, A], restricted to the behaviour's support: nothing bounds Q from below where the data has no action."""
     if isinstance(prior, str):
-        if prior not in ("uniform", "policy"):
-            raise ConfigError(f"prior is 'uniform', 'policy' or an array [S, A], not {prior!r}")
-        weights = np.ones_like(behaviour) if prior == "uniform" else policy
+        inverse = np.divide(1.0, behaviour, out=np.zeros_like(behaviour), where=behaviour > 0)
+        known = {"uniform": np.ones_like(behaviour), "inverse": inverse, "policy": policy}
+        if prior not in known:
+            raise ConfigError(f"prior is {', '.join(map(repr, known))} or an array [S, A], not {prior!r}")
+        weights = known[prior]
     else:
         weights = np.asarray(prior, np.float64)
         if weights.shape != behaviour.shape:

@@ -38,7 +38,7 @@ def maximum(q: Any, weights: Any) -> np.ndarray:
 def expectile(q: Any, weights: Any, *, parameter: float) -> np.ndarray:
     """The m with level E (Q - m)_+ = (1 - level) E (m - Q)_+; the level is inside (0, 1), one half is the mean.
 
-    Source: [kostrikov2021] Eq. (3). Symbols: parameter = tau.
+    Source: [kostrikov2021] Sec. 4.1, 4.4. Symbols: parameter = tau.
     """
     return _average(policies.expectile(q, weights, parameter=parameter), q)
 

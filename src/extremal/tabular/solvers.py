@@ -57,7 +57,7 @@ def value_iteration(
     actions of the support. Each residual bounds the error by discount / (1 - discount) times it, where the operator
     is a contraction. Raises DivergedError where `max_iterations` do not suffice (soft_expected_maximum may cycle).
 
-    Source: [sutton2018] Sec. 4.4; [garg2023] Eq. (35); [ghasemipour2021] Eq. (5); [kostrikov2021] Lemma 1.
+    Source: [sutton2018] Sec. 4.4; [garg2023] Eq. (35); [ghasemipour2021] Eq. (5); [kostrikov2021] Sec. 4.4.
     """
     weights = mdp.behaviour if weights is None else np.asarray(weights, np.float64)
     live, v = ~mdp.terminal, np.zeros(mdp.states)

@@ -25,9 +25,10 @@ _RANGES: dict[str, Any] = {
     "episodes": Count,
     "last_episodes": Count,
     "threads": Count,
-    "evaluate_every": Count | None,
-    "reward_range": Positive | None,
+    "evaluate_every": Count,
+    "reward_range": Positive,
 }
+_OPEN = ("evaluate_every", "reward_range")  # may be none
 _WHO = ("methods", "peers", "threads")  # who takes part, and on how many cores: changes no number of the others
 
 
@@ -63,7 +64,8 @@ class Options:
         if not self.methods:
             raise ConfigError(f"name a method at least: {', '.join((*COMPARED, *ALONE))}")
         for name, kind in _RANGES.items():
-            object.__setattr__(self, name, admitted(name, getattr(self, name), kind))
+            if name not in _OPEN or getattr(self, name) is not None:
+                object.__setattr__(self, name, admitted(name, getattr(self, name), kind))
         if self.threads > (there := len(os.sched_getaffinity(0))):
             raise ConfigError(f"threads is {self.threads}; this process may use {there} cores")
 

@@ -63,7 +63,7 @@ _OTHER_NAMES = {
 _AMBIGUOUS = ("done", "dones", "dones_float", "is_done", "is_last", "end", "ends")
 _ONE_FLAG = (
     "does not say why an episode ended. Save two flags instead: 'terminated' where the task itself ended "
-    "(goal, fall: no value follows) and 'truncated' where a limit or the end of the log cut it (its value goes on)"
+    "(goal, fall: no value follows) and 'truncated' where a limit cut it (its value goes on)"
 )
 
 

@@ -10,6 +10,8 @@ from extremal.data.finding import Finding
 from extremal.data.limits import step_limit_of
 from extremal.data.suspicions.log import Log, first_rows
 
+UNCOUNTED = "their returns are not known, and count neither in the range of returns nor among the best"
+
 
 def time_limit_as_end(log: Log) -> Iterator[Finding]:
     """`terminated` that falls on the longest length: a time limit written down as an end, unless the task has that length."""
@@ -62,6 +64,20 @@ def short_episodes(log: Log) -> Iterator[Finding]:
         )
 
 
+def cut_episodes(log: Log) -> Iterator[Finding]:
+    """Episodes marked as `truncated` that the recording cut and no limit (`data.whole`)."""
+    cut = ~log.data.whole & log.data.truncated[log.last]
+    if cut.any():
+        yield Finding(
+            level="note",
+            code="cut-by-recording",
+            says=f"{cut.sum()} of {log.data.episodes} episodes {'was' if cut.sum() == 1 else 'were'} still going on where the recording "
+            "stopped: too short for a limit to have ended them",
+            advice=UNCOUNTED,
+            rows=first_rows(log.last[cut]),
+        )
+
+
 def flags(log: Log) -> Iterator[Finding]:
     """Ends without a reason, and sparse rewards that nothing ends."""
     data = log.data
@@ -79,7 +95,7 @@ def flags(log: Log) -> Iterator[Finding]:
             level="note",
             code="end-without-reason",
             says=f"{neither} of {data.episodes} episodes end neither terminated nor truncated",
-            advice="they are taken as cut: their value goes on",
+            advice="they are taken as cut: their value goes on" + _uncounted(log),
             rows=first_rows(without),
         )
     rare = data.reward != log.usual_reward
@@ -91,3 +107,10 @@ def flags(log: Log) -> Iterator[Finding]:
             advice="if reaching such a reward ends the task, set 'terminated' there; if the task goes on, this is right",
             rows=first_rows(np.flatnonzero(rare)),
         )
+
+
+def _uncounted(log: Log) -> str:
+    """What else follows for the episodes without a flag that the recording cut."""
+    if count := int((~log.data.whole & ~(log.data.terminated | log.data.truncated)[log.last]).sum()):
+        return f"; {count} of them by the end of the recording: {UNCOUNTED}"
+    return ""
