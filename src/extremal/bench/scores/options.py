@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 from extremal.algorithms.registry import METHODS
 from extremal.bench.peers import LEARNERS
@@ -25,9 +25,10 @@ _RANGES: dict[str, Any] = {
     "episodes": Count,
     "last_episodes": Count,
     "threads": Count,
-    "evaluate_every": Optional[Count],  # noqa: UP045 - to pyright these are values, which | does not join
-    "reward_range": Optional[Positive],  # noqa: UP045
+    "evaluate_every": Count,
+    "reward_range": Positive,
 }
+_OPEN = ("evaluate_every", "reward_range")  # may be none
 _WHO = ("methods", "peers", "threads")  # who takes part, and on how many cores: changes no number of the others
 
 
@@ -63,7 +64,8 @@ class Options:
         if not self.methods:
             raise ConfigError(f"name a method at least: {', '.join((*COMPARED, *ALONE))}")
         for name, kind in _RANGES.items():
-            object.__setattr__(self, name, admitted(name, getattr(self, name), kind))
+            if name not in _OPEN or getattr(self, name) is not None:
+                object.__setattr__(self, name, admitted(name, getattr(self, name), kind))
         if self.threads > (there := len(os.sched_getaffinity(0))):
             raise ConfigError(f"threads is {self.threads}; this process may use {there} cores")
 
