@@ -9,7 +9,7 @@ import pytest
 from toys import OneAction, OnePolicy, SquashedPolicy, TwoCritics, batch
 
 from extremal.core.record import record
-from extremal.distributions import OneHot
+from extremal.distributions import Gaussian, OneHot
 from extremal.networks.table import PolicyTable
 from extremal.objectives.backup import ExpectedBackup, SampledBackup
 from extremal.objectives.ensemble import Mixed, Optimistic, Single, mixed
@@ -164,3 +164,11 @@ def test_a_perturbation_follows_the_first_critic_up_to_its_bound():
     )
     assert draws(KEY) != draws(jax.random.key(9))
     assert draws(None) == draws(None)
+
+
+def test_an_action_that_is_drawn_out_of_range_is_the_end_of_the_range():
+    """Of a normal with the deviation 3, 26 % lie within [-1, 1]."""
+    wide = lambda observation: Gaussian(jnp.zeros((len(observation), 1)), jnp.full((len(observation), 1), jnp.log(3.0)))  # noqa: E731
+    action = np.asarray(drawn(wide, jnp.zeros((100, 1)), KEY, 40))
+    assert (action.min(), action.max()) == (-1.0, 1.0)
+    assert np.mean(np.abs(action) < 1.0) == pytest.approx(0.261, abs=0.03)

@@ -106,16 +106,16 @@ def test_mmd_grows_with_the_distance_and_its_slope_leads_back(kernel):
 
 
 def test_mmd_before_tanh_is_that_of_the_normals():
-    """The closed form of B2 with sigma = 0.5, deviations 0.2 and means 0.4 apart; the root is the root of each row."""
+    """The closed form of B2 with sigma = 0.5, deviations 0.2 and means 0.4 apart, where tanh bends; the root is the root of each row."""
     scale, spread = 0.5, 2 * 0.2**2
     within, between = (
         math.sqrt(scale / (scale + spread)) * math.exp(-(d**2) / (2 * (scale + spread))) for d in (0.0, 0.4)
     )
     given = {"samples": 6, "scale": scale, "kernel": "gaussian", "before_tanh": True}
-    policy = Normal(mean=jnp.float32(0.4))
-    found = rows_of(MMD(unbiased=True, **given), policy, networks())
+    policy = Normal(mean=jnp.float32(1.4))
+    found = rows_of(MMD(unbiased=True, **given), policy, networks(1.0))
     assert found.mean() == pytest.approx(2 * (within - between), abs=4 * float(found.std()) / ROWS**0.5)
-    squared, rooted = (rows_of(MMD(rooted=r, **given), policy, networks()) for r in (False, True))
+    squared, rooted = (rows_of(MMD(rooted=r, **given), policy, networks(1.0)) for r in (False, True))
     np.testing.assert_allclose(rooted, np.sqrt(squared + 1e-6), rtol=1e-5)
 
 
