@@ -17,17 +17,16 @@ from typing import Any
 from methods import Engine
 
 from engine import ROWS, seconds
-from extremal import METHODS
+from extremal import METHODS, Dataset
 from extremal.bench.job import call_size, synthetic
 from extremal.core.files import write_json
 from extremal.engine.products import LIBRARIES, fastest_library
 from extremal.runs.plan import versions
 
 
-def measure(method: str, width: int, batch: int, rounds: int, updates: int | None) -> dict[str, Any]:
-    """Updates/s by each library, how many times YNNPACK's Eigen's is, and the choice."""
-    dataset = synthetic(ROWS)
-    settings = dataclasses.replace(METHODS[method].default, width=width, batch_size=batch)
+def measure(dataset: Dataset, method: str, settings: Any, rounds: int, updates: int | None) -> dict[str, Any]:
+    """Updates/s by each library, and how many times YNNPACK's Eigen's is."""
+    width, batch = settings.width, settings.batch_size
     count = updates or call_size(method, width=width, batch=batch)
     programs = {library: Engine(dataset, settings, count, library) for library in LIBRARIES}
     taken: dict[str, list[float]] = {library: [] for library in LIBRARIES}
@@ -56,14 +55,21 @@ def main() -> None:
     parser.add_argument("--updates", type=int, help="of a turn; default: about a second")
     parser.add_argument("--out", type=Path, help="also write the numbers to this JSON file")
     given = parser.parse_args()
+    dataset = synthetic(ROWS)
+    cases = [
+        (method, dataclasses.replace(METHODS[method].default, width=width, batch_size=given.batch))
+        for method in given.methods
+        for width in given.widths
+    ]
+    # Before anything keeps the cores busy: on a busy machine there is no choice.
+    chosen = [fastest_library(settings.algorithm(dataset.spec, updates=ROWS), 1) for _, settings in cases]
     rows = []
     print("method    width    ynnpack      eigen   eigen / ynnpack   chosen")
-    for method in given.methods:
-        for width in given.widths:
-            row = measure(method, width, given.batch, given.rounds, given.updates)
-            numbers = f"{row['ynnpack']:11.1f}{row['eigen']:11.1f}{row['ratio']:15.2f} x"
-            print(f"{method:8s}{width:7d}{numbers}   {row['chosen']}", flush=True)
-            rows.append(row)
+    for (method, settings), library in zip(cases, chosen, strict=True):
+        row = measure(dataset, method, settings, given.rounds, given.updates) | {"chosen": library}
+        numbers = f"{row['ynnpack']:11.1f}{row['eigen']:11.1f}{row['ratio']:15.2f} x"
+        print(f"{method:8s}{settings.width:7d}{numbers}   {library}", flush=True)
+        rows.append(row)
     if given.out is not None:
         write_json(given.out, {"versions": versions(), "rounds": given.rounds, "rows": rows})
 
