@@ -230,7 +230,7 @@ def test_the_progress_line_has_calibration_and_kl():
 @pytest.mark.parametrize(
     "settings",
     [
-        IQL(max_weight=1e30),
+        pytest.param(IQL(max_weight=1e30), marks=pytest.mark.slow),
         pytest.param(AWAC(max_weight=1e30), marks=pytest.mark.slow),
         pytest.param(AWAC(policy_weight="batch_softmax"), marks=pytest.mark.slow),
         pytest.param(Onestep(max_weight=1e30, extract_after=0.5), marks=pytest.mark.slow),
