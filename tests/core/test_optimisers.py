@@ -123,3 +123,11 @@ def test_the_warm_up_rises_in_equal_steps_to_one_and_stays_there():
     factor = WarmUp(updates=4.0)
     assert [float(factor(count)) for count in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     assert float(WarmUp(updates=1.0)(0)) == 1.0
+
+
+def test_a_hard_copy_of_every_third_update_is_taken_after_the_third_and_the_sixth():
+    copy, seen = jnp.zeros(()), []
+    for index in range(6):
+        copy = Polyak(rate=1.0, every=3).follow(copy, jnp.float32(index + 1), index)
+        seen.append(float(copy))
+    assert seen == [0.0, 0.0, 3.0, 3.0, 3.0, 6.0]
