@@ -109,7 +109,6 @@ def logged():
     ).with_returns_to_go()
 
 
-@pytest.mark.slow
 def test_five_updates_are_those_of_the_equations(logged):
     algorithm, data = SMALL.algorithm(logged.spec, updates=UPDATES), logged.device()
     state = algorithm.init(jax.random.key(1))
