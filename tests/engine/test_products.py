@@ -75,7 +75,7 @@ def test_what_a_busy_machine_would_say_is_not_asked_for(machine, data, monkeypat
     assert not list(tmp_path.rglob(products.NOTES))
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"256 x 128, 2 cores, jaxlib X": "gpu"}'])
+@pytest.mark.parametrize("damage", ["", "{", "[]", "[1]", '{"256 x 128, 2 cores, jaxlib X": "gpu"}'])
 def test_damaged_notes_are_made_anew(machine, data, tmp_path, damage):
     small = algorithm(data.spec, XQL(width=128))
     assert fastest_library(small, 1) == "eigen"
@@ -84,6 +84,14 @@ def test_damaged_notes_are_made_anew(machine, data, tmp_path, damage):
     products._kept.cache_clear()
     assert fastest_library(small, 1) == "eigen"
     assert list(json.loads(notes.read_text()).values()) == ["eigen"]
+
+
+def test_a_note_that_cannot_be_written_costs_no_run(machine, data, monkeypatch):
+    def full(path, value):
+        raise RunError("no room left")
+
+    monkeypatch.setattr(products, "write_json", full)
+    assert fastest_library(algorithm(data.spec, XQL(width=128)), 1) == "eigen"
 
 
 def test_each_library_is_the_one_that_is_asked_for_and_both_give_the_product():

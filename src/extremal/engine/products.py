@@ -7,7 +7,7 @@ two; where it has not, Eigen makes a third more updates at width 128. From width
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import time
 from functools import cache
@@ -70,7 +70,8 @@ def _kept(rows: int, width: int) -> Library:
         return "ynnpack"
     measured = _measure(rows, width)
     if place:
-        write_json(place / NOTES, notes | {size: measured})
+        with contextlib.suppress(RunError):  # a full disk costs the note, not the run
+            write_json(place / NOTES, notes | {size: measured})
     return measured
 
 
@@ -78,7 +79,7 @@ def _read(path: Any) -> dict[str, Any]:
     """Notes that were written before; none where they are damaged."""
     try:
         return read_json(path) or {}
-    except (RunError, json.JSONDecodeError):
+    except RunError:
         return {}
 
 
